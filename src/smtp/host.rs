@@ -1,0 +1,1 @@
+//! Host names and address literals: what Postfix calls valid.
