@@ -19,7 +19,7 @@
 //!
 //! A module uses only those before it in this line, so no circle can exist (`tests/floors.rs` enforces it):
 //!
-//! `smtp proxy_protocol dns table allowlist rate tls wire screen policy dialogue handoff relay report connection
+//! `smtp proxy_protocol dns table allowlist rate limits tls wire screen policy dialogue handoff relay report connection
 //! metrics config admin server demo main`
 //!
 //! # What it refuses to do
@@ -39,6 +39,8 @@ pub mod table;
 pub mod allowlist;
 
 pub mod rate;
+
+pub mod limits;
 
 pub mod tls;
 
