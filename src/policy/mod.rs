@@ -1,77 +1,62 @@
 //! Restriction lists: Postfix's language, evaluated with Postfix's semantics.
+//!
+//! An administrator writes lists of restrictions (`permit_mynetworks, reject_unauth_destination`). [`Policy::new`]
+//! reads them once and refuses what could not work; [`Policy::judge`] then says at each command what the lists say
+//! of the client, its HELO, the sender and the recipient. Verdict, code and text are Postfix's.
+//!
+//! It refuses to send, to log or to count: a [`Judgement`] carries the decision, what the mail shall be given on its
+//! way (a header line, a further recipient) and what an administrator wants to read of it. It caches no verdict,
+//! since a list judges the envelope and not the client.
 
-use std::net::SocketAddr;
+mod facts;
+mod judgement;
+mod trace;
 
-use crate::smtp::envelope::{Helo, Mail, Rcpt};
-use crate::smtp::reply::Reply;
+pub use facts::{ClientNames, Facts, NameStatus, Names, Stage, TlsFacts};
+pub use judgement::{Carry, Cause, Decision, Effects, Judgement, List, Note, NoteKind};
+pub use trace::{Said, Step, Trace};
 
-/// The command at which lists are judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Before the greeting, with `delay_reject = no`.
-    Connect,
-    /// HELO or EHLO, with `delay_reject = no`.
-    Helo,
-    /// MAIL, with `delay_reject = no`; also the size check.
-    Mail,
-    /// RCPT: client, helo, sender, relay and recipient lists.
-    Rcpt,
-    /// DATA or BDAT.
-    Data,
-    /// VRFY: like RCPT.
-    Vrfy,
-    /// ETRN: client, helo and etrn lists.
-    Etrn,
+use std::path::Path;
+
+use crate::dns::Resolver;
+
+/// What `[restrictions]` and the parameters that bear on it hold.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {}
+
+/// Something in the settings that cannot work: which key, and a sentence with what is wrong and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
+pub struct Problem {
+    /// The key inside its section: `recipient`, `mynetworks`, `classes.greylist`.
+    pub key: String,
+    /// What is wrong, naming the word, and what would be right.
+    pub what: String,
 }
 
-/// What is known when lists are judged. Borrowed from the session for one judgement.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The client's address and port, the server address that it connected to.
-    pub client: SocketAddr,
-    /// The address that the client connected to.
-    pub server: SocketAddr,
-    /// HELO or EHLO, if said.
-    pub helo: Option<&'a Helo>,
-    /// MAIL of this transaction.
-    pub mail: Option<&'a Mail>,
-    /// The recipient in question (RCPT), or the only one accepted (DATA).
-    pub rcpt: Option<&'a Rcpt>,
-    /// Recipients accepted so far in this transaction.
-    pub accepted: usize,
-    /// What TLS the session runs in.
-    pub tls: Option<&'a TlsFacts>,
-    /// Unauthorised pipelining was seen in this session.
-    pub pipelined: bool,
-    /// Unique for each transaction; constant over its judgements.
-    pub instance: &'a str,
-}
+/// The lists, read and ready. One stands behind an `Arc` for as long as a configuration lives.
+pub struct Policy {}
 
-/// What TLS a session runs in, as policy servers are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFacts {
-    /// `TLSv1.3`
-    pub protocol: String,
-    /// `TLS_AES_256_GCM_SHA384`
-    pub cipher: String,
-    /// 256
-    pub bits: u16,
-}
+impl Policy {
+    /// Reads every list and loads every table it names; relative file names are taken from `base`.
+    ///
+    /// All problems are told at once; a `Policy` that exists can judge.
+    pub fn new(_settings: Settings, _resolver: Resolver, _base: &Path) -> Result<Self, Vec<Problem>> {
+        Ok(Self {})
+    }
 
-/// What the lists said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Every list permits.
-    Permit,
-    /// A list refuses.
-    Refuse {
-        /// The answer.
-        reply: Reply,
-        /// The list that refused: `client`, `helo`, `sender`, `relay`, `recipient`, `data`.
-        list: &'static str,
-        /// The restriction that refused, as configured.
-        restriction: String,
-    },
-    /// access(5) HANGUP: close without a word.
-    HangUp,
+    /// What the lists that belong to `stage` say of `facts`.
+    ///
+    /// With `delay_reject = yes` (the default) Connect, Helo and Mail permit, and Rcpt judges all lists afresh for
+    /// each recipient. With `no` each list is judged at its own command, and `carry` takes to the next stage what
+    /// an earlier one has put off. Never an error: trouble is part of the decision.
+    pub async fn judge(
+        &self,
+        _stage: Stage,
+        _facts: &Facts<'_>,
+        _carry: &mut Carry,
+        _trace: &mut Trace,
+    ) -> Judgement {
+        Judgement::default()
+    }
 }
