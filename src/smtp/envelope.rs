@@ -1,6 +1,9 @@
 //! What a client has said of itself and of its mail: HELO, MAIL and RCPT as parsed values that can be replayed.
 
-use super::address::{Address, ReversePath};
+use super::address::{Address, PathSyntax, ReversePath};
+use super::command::{Verb, decimal};
+use super::syntax::SyntaxError;
+use super::words;
 
 /// HELO or EHLO: the first fixes the protocol at SMTP, the second at ESMTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +30,20 @@ pub struct Helo {
     /// Which of the two verbs.
     pub protocol: Protocol,
     /// The argument with what could confuse a reader (space, `<>()\";@`, non-printables) turned into `?`,
-    /// as Postfix stores it; restrictions and logs see this.
+    /// as Postfix stores it; restrictions, logs and the backend see this.
     pub name: String,
+}
+
+impl Helo {
+    /// Keeps an argument of HELO or EHLO in a form that is safe to show and to replay: printable ASCII.
+    pub fn new(protocol: Protocol, argument: &str) -> Self {
+        let neuter = |character: char| match character {
+            '<' | '>' | '(' | ')' | '\\' | '"' | ';' | '@' => '?',
+            _ if character.is_ascii_graphic() => character,
+            _ => '?',
+        };
+        Self { protocol, name: argument.chars().map(neuter).collect() }
+    }
 }
 
 /// A parameter behind a path: `SIZE=1000`, `SMTPUTF8`.
@@ -40,6 +55,25 @@ pub struct Parameter {
     pub value: Option<String>,
 }
 
+impl Parameter {
+    /// Reads `keyword[=value]` (RFC 5321 §4.1.2); `None` where the keyword is none.
+    fn parse(word: &str) -> Option<Self> {
+        let (keyword, value) = match word.split_once('=') {
+            Some((keyword, value)) => (keyword, Some(value.to_owned())),
+            None => (word, None),
+        };
+        let is_keyword = keyword.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && keyword.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !value.as_deref().unwrap_or_default().contains(char::is_control);
+        is_keyword.then(|| Self { keyword: keyword.to_owned(), value })
+    }
+
+    /// Whether this is `keyword`, in any case.
+    pub fn is(&self, keyword: &str) -> bool {
+        self.keyword.eq_ignore_ascii_case(keyword)
+    }
+}
+
 /// A MAIL command that parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
@@ -47,7 +81,7 @@ pub struct Mail {
     pub sender: ReversePath,
     /// ESMTP parameters, in order.
     pub parameters: Vec<Parameter>,
-    /// What stands behind `MAIL `, as it is replayed to the backend.
+    /// What stands behind `MAIL ` when it is replayed to the backend.
     pub argument: String,
 }
 
@@ -58,19 +92,134 @@ pub struct Rcpt {
     pub recipient: Address,
     /// ESMTP parameters, in order.
     pub parameters: Vec<Parameter>,
-    /// What stands behind `RCPT `, as it is replayed to the backend.
+    /// What stands behind `RCPT ` when it is replayed to the backend.
     pub argument: String,
 }
 
 impl Mail {
+    /// Reads what stands behind MAIL.
+    pub(super) fn parse(argument: &str, syntax: PathSyntax) -> Result<Self, SyntaxError> {
+        let (path, words) = path_and_words(Verb::Mail, "FROM:", argument)?;
+        let sender = ReversePath::parse_path(path, syntax).map_err(|_| SyntaxError::Sender)?;
+        let parameters = parameters(Verb::Mail, words)?;
+        let mail = Self { argument: replay("FROM", sender.as_str(), &parameters), sender, parameters };
+        if mail.needs_smtputf8() && !mail.smtputf8() {
+            return Err(SyntaxError::Sender);
+        }
+        match mail.parameter("SIZE").map(|size| size.value.as_deref().unwrap_or_default()) {
+            Some(size) if size.is_empty() || !size.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Err(SyntaxError::MessageSize)
+            }
+            Some(size) if decimal(size).is_none() => Err(SyntaxError::MessageSizeOverflow),
+            _ => Ok(mail),
+        }
+    }
+
     /// The value of `SIZE=`, where one was given and is a number (RFC 1870 §6.1).
     pub fn size(&self) -> Option<u64> {
-        self.parameters
-            .iter()
-            .find(|p| p.keyword.eq_ignore_ascii_case("SIZE"))?
-            .value
-            .as_deref()?
-            .parse()
-            .ok()
+        decimal(self.parameter("SIZE")?.value.as_deref()?)
+    }
+
+    /// Whether the message may use UTF-8 in its envelope and header (RFC 6531 §3.4).
+    pub fn smtputf8(&self) -> bool {
+        self.parameter("SMTPUTF8").is_some()
+    }
+
+    fn parameter(&self, keyword: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.is(keyword))
+    }
+
+    fn needs_smtputf8(&self) -> bool {
+        self.sender.mailbox().is_some_and(Address::needs_smtputf8)
+    }
+}
+
+impl Rcpt {
+    /// Reads what stands behind RCPT.
+    pub(super) fn parse(argument: &str, syntax: PathSyntax) -> Result<Self, SyntaxError> {
+        let (path, words) = path_and_words(Verb::Rcpt, "TO:", argument)?;
+        let recipient = Address::parse_path(path, syntax).map_err(|_| SyntaxError::Recipient(Verb::Rcpt))?;
+        let parameters = parameters(Verb::Rcpt, words)?;
+        Ok(Self { argument: replay("TO", recipient.as_str(), &parameters), recipient, parameters })
+    }
+}
+
+/// The path behind `FROM:` or `TO:`, and the words behind the path.
+fn path_and_words<'a>(
+    verb: Verb,
+    keyword: &str,
+    argument: &'a str,
+) -> Result<(&'a str, impl Iterator<Item = &'a str>), SyntaxError> {
+    let rest = match argument.split_at_checked(keyword.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(keyword) => rest,
+        _ => return Err(SyntaxError::Argument(verb)),
+    };
+    let (path, rest) = words::split_first(rest).ok_or(SyntaxError::Argument(verb))?;
+    Ok((path, words::all(rest)))
+}
+
+fn parameters<'a>(verb: Verb, words: impl Iterator<Item = &'a str>) -> Result<Vec<Parameter>, SyntaxError> {
+    words
+        .map(|word| {
+            Parameter::parse(word).ok_or_else(|| SyntaxError::Option { verb, option: word.to_owned() })
+        })
+        .collect()
+}
+
+/// The command's argument, put together from what was understood: one blank between words, `<>` around the path.
+fn replay(keyword: &str, path: &str, parameters: &[Parameter]) -> String {
+    let mut argument = format!("{keyword}:<{path}>");
+    for Parameter { keyword, value } in parameters {
+        argument.push(' ');
+        argument.push_str(keyword);
+        if let Some(value) = value {
+            argument.push('=');
+            argument.push_str(value);
+        }
+    }
+    argument
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(argument: &str) -> Mail {
+        Mail::parse(argument, PathSyntax::Lenient).unwrap()
+    }
+
+    #[test]
+    fn what_is_replayed_is_put_together_anew() {
+        for (said, replayed) in [
+            ("FROM:<a@b>", "FROM:<a@b>"),
+            ("from: a@b  SIZE=10\tBODY=8BITMIME", "FROM:<a@b> SIZE=10 BODY=8BITMIME"),
+            ("FROM:<>", "FROM:<>"),
+            ("FROM:<@x,@y:\"a b\"@c> RET=HDRS", "FROM:<\"a b\"@c> RET=HDRS"),
+            ("FROM:<a@b> AUTH=<>", "FROM:<a@b> AUTH=<>"),
+        ] {
+            assert_eq!(mail(said).argument, replayed);
+        }
+        let rcpt = Rcpt::parse("To: u@v NOTIFY=NEVER ORCPT=rfc822;u+40v", PathSyntax::Lenient).unwrap();
+        assert_eq!(rcpt.argument, "TO:<u@v> NOTIFY=NEVER ORCPT=rfc822;u+40v");
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(mail("FROM:<a@b> size=1000").size(), Some(1000));
+        assert_eq!(mail("FROM:<a@b>").size(), None);
+    }
+
+    #[test]
+    fn a_domain_in_utf8_must_be_declared() {
+        let undeclared = Mail::parse("FROM:<a@bücher.example>", PathSyntax::Lenient);
+        assert_eq!(undeclared, Err(SyntaxError::Sender));
+        assert!(mail("FROM:<a@bücher.example> SMTPUTF8").smtputf8());
+        assert!(!mail("FROM:<büro@b>").smtputf8());
+    }
+
+    #[test]
+    fn helo_names_are_made_harmless() {
+        let helo = Helo::new(Protocol::Esmtp, "a b<c>@\"d\";\u{202e}é[1.2.3.4]");
+        assert_eq!(helo.name, "a?b?c???d????[1.2.3.4]");
     }
 }

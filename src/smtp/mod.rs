@@ -1,8 +1,8 @@
 //! The SMTP wire: lines, commands, addresses, replies. Pure: no sockets, no clock.
 //!
 //! prescreen replays what it has read to another server, so what it accepts here it must be able to say again
-//! without a second meaning: every parsed value keeps the exact text that it came from, and nothing with a control
-//! character, a bare CR or a bare LF inside ever becomes a [`Command`](command::Command).
+//! without a second meaning: a replayed command is put together anew from what was understood of it, and nothing
+//! with a control character, a bare CR or a bare LF inside ever becomes a [`Command`](command::Command).
 
 pub mod address;
 pub mod command;
@@ -10,3 +10,6 @@ pub mod envelope;
 pub mod host;
 pub mod line;
 pub mod reply;
+pub mod reply_reader;
+pub mod syntax;
+mod words;

@@ -45,6 +45,11 @@ impl Reply {
         &self.lines
     }
 
+    /// The enhanced status code of the first line, where it has one.
+    pub fn status(&self) -> Option<Status> {
+        Status::of_text(self.lines.first()?)
+    }
+
     /// 2xx or 3xx.
     pub fn is_positive(&self) -> bool {
         (200..400).contains(&self.code)
@@ -59,11 +64,146 @@ impl Reply {
     pub fn closes(&self) -> bool {
         matches!(self.code, 421 | 521)
     }
+
+    /// The reply as bytes: `250-first`, `250 last`, each with CR LF. What is not printable becomes a space, so that
+    /// no text, wherever it came from, can end a line early.
+    pub fn to_wire(&self) -> Vec<u8> {
+        let mut wire = Vec::with_capacity(self.lines.iter().map(|line| line.len() + 6).sum());
+        let last = self.lines.len().saturating_sub(1);
+        for (at, line) in self.lines.iter().enumerate() {
+            wire.extend_from_slice(self.code.to_string().as_bytes());
+            wire.push(if at == last { b' ' } else { b'-' });
+            wire.extend(line.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }));
+            wire.extend_from_slice(b"\r\n");
+        }
+        wire
+    }
+
+    /// What `soft_bounce` makes of it: 5xx becomes 4xx, and a status 5.x.y becomes 4.x.y.
+    #[must_use]
+    pub fn soften(mut self) -> Self {
+        if !(500..600).contains(&self.code) {
+            return self;
+        }
+        self.code -= 100;
+        for line in &mut self.lines {
+            if Status::of_text(line).is_some_and(|status| status.class == 5) {
+                line.replace_range(..1, "4");
+            }
+        }
+        self
+    }
+
+    /// A refusal with a footer behind its text, as `smtpd_reject_footer` has it: `\n` in the footer begins a new
+    /// line, a leading `\c` joins its first line to the reply's last. Every new line repeats the status code.
+    #[must_use]
+    pub fn with_footer(mut self, footer: &str) -> Self {
+        if self.is_positive() || footer.is_empty() {
+            return self;
+        }
+        let prefix = self.status().map_or(String::new(), |status| format!("{status} "));
+        let (joined, footer) = match footer.strip_prefix("\\c") {
+            Some(footer) => (footer.split("\\n").next(), footer),
+            None => (None, footer),
+        };
+        if let (Some(text), Some(line)) = (joined, self.lines.last_mut()) {
+            line.push_str(text);
+        }
+        let new_lines = footer.split("\\n").skip(usize::from(joined.is_some()));
+        self.lines.extend(new_lines.map(|line| format!("{prefix}{line}")));
+        self
+    }
 }
 
 /// Prints the first line as logs show it: `550 5.7.1 Text`.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.lines.first().map_or("", String::as_str))
+    }
+}
+
+impl Status {
+    /// The status code that `text` begins with.
+    pub fn of_text(text: &str) -> Option<Self> {
+        let word = text.split(' ').next()?;
+        let mut parts = word.split('.').map(number);
+        match (parts.next()??, parts.next()??, parts.next()??, parts.next()) {
+            (class @ (2 | 4 | 5), subject, detail, None) => {
+                Some(Self { class: class.try_into().ok()?, subject, detail })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
+    }
+}
+
+/// One to three digits (RFC 3463 §2).
+fn number(text: &str) -> Option<u16> {
+    let is_number = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(reply: &Reply) -> String {
+        String::from_utf8(reply.to_wire()).unwrap()
+    }
+
+    #[test]
+    fn lines_on_the_wire() {
+        assert_eq!(wire(&Reply::new(250, "2.1.0 Ok")), "250 2.1.0 Ok\r\n");
+        let ehlo = Reply::multiline(250, vec!["mx".into(), "SIZE 10".into(), "DSN".into()]);
+        assert_eq!(wire(&ehlo), "250-mx\r\n250-SIZE 10\r\n250 DSN\r\n");
+        assert_eq!(wire(&Reply::multiline(250, vec![])), "250 \r\n");
+    }
+
+    #[test]
+    fn no_text_ends_a_line_early() {
+        let hostile = Reply::new(550, "5.7.1 a\r\n250 b\0");
+        assert_eq!(wire(&hostile), "550 5.7.1 a  250 b \r\n");
+    }
+
+    #[test]
+    fn status_codes() {
+        assert_eq!(Reply::new(550, "5.7.25 x").status(), Some(Status { class: 5, subject: 7, detail: 25 }));
+        for text in ["", "5.7", "5.7.1.1", "3.0.0 x", "5.7.x", "5..1", "5.7.1000", "+5.7.1", "Error: 5.7.1"] {
+            assert_eq!(Reply::new(550, text).status(), None, "{text}");
+        }
+        assert_eq!(Reply::new(550, "5.7.2").status().unwrap().to_string(), "5.7.2");
+    }
+
+    #[test]
+    fn soft_bounce() {
+        for (hard, soft) in [
+            ((554, "5.7.1 <a>: Relay access denied"), "454 4.7.1 <a>: Relay access denied"),
+            ((502, "5.5.2 Error: x"), "402 4.5.2 Error: x"),
+            ((521, "5.5.1 Protocol error"), "421 4.5.1 Protocol error"),
+            ((501, "Syntax: HELO hostname"), "401 Syntax: HELO hostname"),
+            ((450, "4.7.1 x"), "450 4.7.1 x"),
+            ((250, "2.1.0 Ok"), "250 2.1.0 Ok"),
+        ] {
+            assert_eq!(Reply::new(hard.0, hard.1).soften().to_string(), soft);
+        }
+    }
+
+    #[test]
+    fn footers() {
+        let reply = || Reply::new(454, "4.7.1 <a>: Relay access denied");
+        assert_eq!(
+            wire(&reply().with_footer("For help, call.\\nOr write.")),
+            "454-4.7.1 <a>: Relay access denied\r\n454-4.7.1 For help, call.\r\n454 4.7.1 Or write.\r\n"
+        );
+        assert_eq!(
+            wire(&reply().with_footer("\\c. For help, call.\\nOr write.")),
+            "454-4.7.1 <a>: Relay access denied. For help, call.\r\n454 4.7.1 Or write.\r\n"
+        );
+        assert_eq!(Reply::new(250, "2.0.0 Ok").with_footer("x"), Reply::new(250, "2.0.0 Ok"));
     }
 }
