@@ -2,14 +2,32 @@
 //!
 //! Trouble is a value, not an error: each caller says what it does with [`Answer::Temporary`], and none may refuse
 //! a client because of it. Names are absolute; no search list is ever applied.
+//!
+//! It validates nothing: DNSSEC is the work of the resolver that it asks, which best stands on the same host.
+//! `localhost`, `invalid`, `onion` and the reverse names of 127.0.0.0/8 are answered here and never asked for
+//! (RFC 6761 §6).
 
+mod cache;
+mod network;
+mod record;
+mod responder;
+mod totals;
 mod zone;
 
+pub use network::{Settings, SetupError};
+pub use record::{Kind, Mx};
+pub use responder::Responder;
+pub use totals::{Latency, Outcome, Totals};
 pub use zone::{Zone, ZoneError};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
+
+use cache::Shared;
+use network::Servers;
+use record::{Data, Question};
+use totals::Counters;
 
 /// What a lookup brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,68 +65,298 @@ pub enum Trouble {
     Unreachable,
 }
 
-/// A mail exchanger (RFC 5321 §5.1); `.` is the null MX (RFC 7505).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mx {
-    /// Lower is preferred.
-    pub preference: u16,
-    /// The host, without its final dot; empty for the null MX.
-    pub exchange: String,
+impl Trouble {
+    /// One lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::ServFail => "servfail",
+            Self::Refused => "refused",
+            Self::Malformed => "malformed",
+            Self::Busy => "busy",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// A handle on the resolver; clones share servers, cap and cache.
 #[derive(Clone)]
-pub struct Resolver(Arc<Source>);
+pub struct Resolver(Arc<Inner>);
+
+struct Inner {
+    source: Source,
+    counters: Arc<Counters>,
+}
 
 enum Source {
     Zone(Zone),
+    Network(Shared),
 }
 
 impl Resolver {
+    /// A resolver that asks the servers of `settings`. Nothing is sent yet.
+    pub fn new(settings: &Settings) -> Result<Self, SetupError> {
+        let counters = Arc::new(Counters::default());
+        let servers = Servers::new(settings, Arc::clone(&counters))?;
+        let source = Source::Network(Shared::new(servers, settings, Arc::clone(&counters)));
+        Ok(Self(Arc::new(Inner { source, counters })))
+    }
+
     /// A resolver that answers from memory alone: `explain --zone`, tests.
     pub fn from_zone(zone: Zone) -> Self {
-        Self(Arc::new(Source::Zone(zone)))
+        Self(Arc::new(Inner { source: Source::Zone(zone), counters: Arc::default() }))
     }
 
     /// IPv4 addresses.
     pub async fn a(&self, name: &str) -> Answer<Ipv4Addr> {
-        match &*self.0 {
-            Source::Zone(zone) => zone.a(name),
-        }
+        self.ask(name, Kind::A).await.only(|data| if let Data::A(a) = data { Some(a) } else { None })
     }
 
     /// IPv6 addresses.
     pub async fn aaaa(&self, name: &str) -> Answer<Ipv6Addr> {
-        match &*self.0 {
-            Source::Zone(zone) => zone.aaaa(name),
-        }
+        self.ask(name, Kind::Aaaa).await.only(|data| if let Data::Aaaa(a) = data { Some(a) } else { None })
     }
 
     /// Mail exchangers, most preferred first.
     pub async fn mx(&self, name: &str) -> Answer<Mx> {
-        match &*self.0 {
-            Source::Zone(zone) => zone.mx(name),
+        let mut answer =
+            self.ask(name, Kind::Mx).await.only(|data| if let Data::Mx(mx) = data { Some(mx) } else { None });
+        if let Answer::Found { records, .. } = &mut answer {
+            records.sort_by_key(|mx| mx.preference);
         }
+        answer
     }
 
     /// Name servers, without final dots.
     pub async fn ns(&self, name: &str) -> Answer<String> {
-        match &*self.0 {
-            Source::Zone(zone) => zone.ns(name),
-        }
+        self.ask(name, Kind::Ns).await.only(|data| if let Data::Ns(host) = data { Some(host) } else { None })
     }
 
-    /// Texts, each record's strings joined.
+    /// Texts, each record's strings joined; control characters come as `?`.
     pub async fn txt(&self, name: &str) -> Answer<String> {
-        match &*self.0 {
-            Source::Zone(zone) => zone.txt(name),
-        }
+        self.ask(name, Kind::Txt)
+            .await
+            .only(|data| if let Data::Txt(text) = data { Some(text) } else { None })
     }
 
     /// The names that an address claims in the reverse tree, without final dots.
     pub async fn ptr(&self, address: IpAddr) -> Answer<String> {
-        match &*self.0 {
-            Source::Zone(zone) => zone.ptr(address),
+        let answer = self.lookup(Question::reverse(address)).await;
+        answer.only(|data| if let Data::Ptr(host) = data { Some(host) } else { None })
+    }
+
+    /// What has been done so far.
+    pub fn totals(&self) -> Totals {
+        let in_flight = match &self.0.source {
+            Source::Zone(_) => 0,
+            Source::Network(shared) => shared.in_flight(),
+        };
+        self.0.counters.read(in_flight)
+    }
+
+    async fn ask(&self, name: &str, kind: Kind) -> Answer<Data> {
+        match Question::new(name, kind) {
+            Some(question) => self.lookup(question).await,
+            None => Answer::NotFound { ttl: None },
         }
+    }
+
+    async fn lookup(&self, question: Question) -> Answer<Data> {
+        let kind = question.kind;
+        let answer = match &self.0.source {
+            Source::Network(shared) => shared.lookup(question).await,
+            Source::Zone(zone) => {
+                let (answer, delay) = zone.resolve(&question);
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                answer
+            }
+        };
+        self.0.counters.lookup(kind, answer.outcome());
+        answer
+    }
+}
+
+impl<T> Answer<T> {
+    /// Keeps what `pick` takes of the records; none left means not found.
+    fn only<U>(self, pick: impl FnMut(T) -> Option<U>) -> Answer<U> {
+        match self {
+            Self::NotFound { ttl } => Answer::NotFound { ttl },
+            Self::Temporary(trouble) => Answer::Temporary(trouble),
+            Self::Found { records, ttl } => {
+                let records: Vec<U> = records.into_iter().filter_map(pick).collect();
+                if records.is_empty() {
+                    Answer::NotFound { ttl: None }
+                } else {
+                    Answer::Found { records, ttl }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn serve(zone: &str) -> Responder {
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        Responder::bind(loopback, Zone::parse(zone).unwrap()).await.unwrap()
+    }
+
+    fn settings(servers: &[&Responder]) -> Settings {
+        let servers = servers.iter().map(|server| server.address()).collect();
+        Settings { servers, timeout: Duration::from_secs(2), ..Settings::default() }
+    }
+
+    fn resolver(servers: &[&Responder]) -> Resolver {
+        Resolver::new(&settings(servers)).unwrap()
+    }
+
+    fn found<T>(answer: Answer<T>) -> Vec<T> {
+        match answer {
+            Answer::Found { records, .. } => records,
+            other => panic!("not found: {:?}", other.outcome()),
+        }
+    }
+
+    const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+    const GOOD: &str = "a.test A 192.0.2.7\nb.test A 192.0.2.7\nc.test A 192.0.2.7";
+
+    #[tokio::test]
+    async fn every_type_comes_over_the_wire() {
+        let server = serve(
+            "a.test A 192.0.2.7\na.test AAAA 2001:db8::7\na.test MX 20 b.a.test\na.test MX 10 under_score.a.test
+             a.test NS ns.a.test\nnull.test MX 0 .\nw.test CNAME a.test\na.test TXT \"one \" \"two\"
+             192.0.2.7 PTR a.test\n2001:db8::7 PTR a.test\na.test SOA 77",
+        )
+        .await;
+        let dns = resolver(&[&server]);
+        assert_eq!(found(dns.a("W.test").await), [HOST]);
+        assert_eq!(found(dns.aaaa("a.test.").await), ["2001:db8::7".parse::<Ipv6Addr>().unwrap()]);
+        let exchanges: Vec<_> = found(dns.mx("a.test").await).into_iter().map(|mx| mx.exchange).collect();
+        assert_eq!(exchanges, ["under_score.a.test", "b.a.test"]);
+        assert_eq!(found(dns.mx("null.test").await), [Mx { preference: 0, exchange: String::new() }]);
+        assert_eq!(found(dns.ns("a.test").await), ["ns.a.test"]);
+        assert_eq!(found(dns.txt("a.test").await), ["one two"]);
+        assert_eq!(found(dns.ptr(HOST.into()).await), ["a.test"]);
+        assert_eq!(found(dns.ptr("2001:db8::7".parse().unwrap()).await), ["a.test"]);
+        let absent = Answer::NotFound { ttl: Some(Duration::from_secs(77)) };
+        assert_eq!(dns.a("gone.a.test").await, absent, "NXDOMAIN");
+        assert_eq!(dns.aaaa("b.a.test").await.outcome(), Outcome::NotFound);
+        assert_eq!(dns.a("no such name").await, Answer::NotFound { ttl: None });
+    }
+
+    #[tokio::test]
+    async fn a_failing_server_is_passed_over() {
+        for fault in ["SERVFAIL", "REFUSED"] {
+            let bad = serve(&format!("a.test ANY {fault}")).await;
+            let good = serve(GOOD).await;
+            let dns = resolver(&[&bad, &good]);
+            assert_eq!(found(dns.a("a.test").await), [HOST], "{fault}");
+            assert_eq!(dns.totals().failovers, 1);
+            assert_eq!(dns.a("b.test").await, Answer::NotFound { ttl: None }, "it is still asked first");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_leaves_time_for_the_next_and_is_then_asked_last() {
+        let silent = serve("*.test ANY TIMEOUT").await;
+        let good = serve(GOOD).await;
+        let dns = resolver(&[&silent, &good]);
+        assert_eq!(found(dns.a("a.test").await), [HOST]);
+        assert!(silent.queries_for("a.test") > 0);
+        assert_eq!(found(dns.a("b.test").await), [HOST]);
+        assert_eq!(silent.queries_for("b.test"), 0);
+    }
+
+    #[tokio::test]
+    async fn trouble_everywhere_is_told_and_remembered_for_seconds() {
+        let refusing = serve("*.test ANY REFUSED").await;
+        let failing = serve("*.test ANY SERVFAIL").await;
+        let dns = resolver(&[&refusing, &failing]);
+        for _ in 0..3 {
+            assert_eq!(dns.a("a.test").await, Answer::Temporary(Trouble::ServFail));
+        }
+        assert_eq!((refusing.queries(), failing.queries()), (1, 1));
+        let silent = serve("*.test ANY TIMEOUT").await;
+        let settings = Settings { timeout: Duration::from_millis(100), ..settings(&[&silent]) };
+        let dns = Resolver::new(&settings).unwrap();
+        assert_eq!(dns.a("a.test").await, Answer::Temporary(Trouble::Timeout));
+    }
+
+    #[tokio::test]
+    async fn a_truncated_answer_is_fetched_over_tcp() {
+        let long: String = (0..60).map(|i| format!("long.test A 192.0.2.{i}\n")).collect();
+        let server = serve(&format!("{long}cut.test A 192.0.2.7\ncut.test ANY TRUNCATED")).await;
+        let dns = resolver(&[&server]);
+        assert_eq!(found(dns.a("long.test").await).len(), 60);
+        assert_eq!(found(dns.a("cut.test").await), [HOST]);
+        assert_eq!(server.queries_for("cut.test"), 2);
+    }
+
+    #[tokio::test]
+    async fn a_question_is_in_flight_once_and_its_answer_is_remembered() {
+        let server = serve("a.test 60 A 192.0.2.7\na.test ANY DELAY 100").await;
+        let dns = resolver(&[&server]);
+        // One who gives up takes nothing from the others.
+        let hasty = tokio::spawn({
+            let dns = dns.clone();
+            async move { dns.a("a.test").await }
+        });
+        while dns.totals().in_flight == 0 {
+            tokio::task::yield_now().await;
+        }
+        hasty.abort();
+        let patient: Vec<_> = (0..50)
+            .map(|i| {
+                let dns = dns.clone();
+                tokio::spawn(async move { dns.a(if i % 2 == 0 { "a.test" } else { "A.TEST." }).await })
+            })
+            .collect();
+        for lookup in patient {
+            assert_eq!(found(lookup.await.unwrap()), [HOST]);
+        }
+        let Answer::Found { ttl, .. } = dns.a("a.test").await else { panic!("forgotten") };
+        assert!(ttl <= Duration::from_secs(60));
+        assert_eq!(server.queries(), 1);
+        let totals = dns.totals();
+        assert_eq!((totals.joined, totals.cached, totals.in_flight, totals.latency.count()), (50, 1, 0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_ttl_of_zero_is_not_remembered() {
+        let server = serve("a.test 0 A 192.0.2.7").await;
+        let dns = resolver(&[&server]);
+        for _ in 0..2 {
+            assert_eq!(found(dns.a("a.test").await), [HOST]);
+        }
+        assert_eq!(server.queries(), 2);
+    }
+
+    #[tokio::test]
+    async fn over_the_cap_the_answer_is_busy_and_not_remembered() {
+        let server = serve(&format!("{GOOD}\na.test ANY DELAY 200")).await;
+        let dns = Resolver::new(&Settings { in_flight_limit: 1, ..settings(&[&server]) }).unwrap();
+        let first = dns.a("a.test");
+        let second = async {
+            while dns.totals().in_flight == 0 {
+                tokio::task::yield_now().await;
+            }
+            dns.a("b.test").await
+        };
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(found(first), [HOST]);
+        assert_eq!(second, Answer::Temporary(Trouble::Busy));
+        assert_eq!(found(dns.a("b.test").await), [HOST]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_zone_answers_after_its_delay() {
+        let dns = Resolver::from_zone(Zone::parse("a.test A 192.0.2.7\na.test A DELAY 300").unwrap());
+        let start = tokio::time::Instant::now();
+        assert_eq!(found(dns.a("a.test").await), [HOST]);
+        assert_eq!(start.elapsed(), Duration::from_millis(300));
     }
 }
