@@ -1,5 +1,9 @@
 //! Between a socket and a buffer: reading without owning memory while waiting, writing within a deadline.
 
+mod socket;
+
+pub use socket::Socket;
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
