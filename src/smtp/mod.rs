@@ -5,6 +5,7 @@
 //! with a control character, a bare CR or a bare LF inside ever becomes a [`Command`](command::Command).
 
 pub mod address;
+pub mod capability;
 pub mod command;
 pub mod envelope;
 pub mod host;
