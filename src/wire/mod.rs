@@ -1,4 +1,5 @@
-//! Between a socket and a buffer: reading without owning memory while waiting, writing within a deadline.
+//! Between a socket and a buffer: reading without owning memory while waiting, writing within a deadline, and a close
+//! that does not eat the last words.
 
 mod socket;
 
@@ -8,11 +9,17 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
 
 /// How much one read can bring.
 const CHUNK: usize = 4096;
+
+/// How long, and how much, a closed client is still listened to.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024;
 
 /// Waits until `stream` has something, and hands it to `take`; returns how many bytes, 0 at the end of the stream.
 ///
@@ -35,4 +42,66 @@ where
         }
     })
     .await
+}
+
+/// Writes all of `bytes` within `limit`; a client that takes longer is treated as gone.
+pub async fn send<S>(stream: &mut S, bytes: &[u8], limit: Duration) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    let write = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    timeout(limit, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Ends a conversation: no more from us, and a short while to take in what the client has under way.
+///
+/// A socket closed with unread input sends RST, and that RST can destroy a reply that is still on its way
+/// (RFC 9293 §3.6.1); so what comes is read and dropped, up to 2 seconds and 64 KiB.
+pub async fn close<S>(stream: &mut S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let drain = async {
+        let mut dropped = 0;
+        while dropped < LINGER_BYTES {
+            match fill(stream, |_| {}).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => dropped += read,
+            }
+        }
+    };
+    // Out of time is out of luck: the replies were sent long ago.
+    let _ = timeout(LINGER, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_given_up() {
+        let (mut near, _far) = duplex(4);
+        let error = send(&mut near, b"220 hello\r\n", Duration::from_secs(5)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn last_words_arrive_although_the_client_goes_on_talking() {
+        let (mut near, mut far) = duplex(1024);
+        send(&mut near, b"521 go\r\n", Duration::from_secs(5)).await.unwrap();
+        far.write_all(&[b'x'; 600]).await.unwrap();
+        let closing = tokio::spawn(async move { close(&mut near).await });
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"521 go\r\n");
+        closing.await.unwrap();
+    }
 }
