@@ -7,7 +7,7 @@
 //! Memory is the truth; the file is its mirror ([`store`]). It holds what passes only: a failed test is not
 //! remembered, so a client that was fixed passes at once.
 
-#[allow(dead_code)] // the file's side follows
+mod file;
 mod record;
 mod store;
 
@@ -24,7 +24,7 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use store::Store;
+use store::{Pace, Store};
 
 /// `[allowlist]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct Allowlist {
     hot: Cache<Key, Record>,
     store: Store,
     prefixes: Prefixes,
-    longest_ttl: Duration,
+    lifetimes: Lifetimes,
     counters: Counters,
 }
 
@@ -95,6 +95,8 @@ pub struct Totals {
     pub stored: u64,
     /// Records removed because a pass was revoked.
     pub removed: u64,
+    /// Changes that have reached the file.
+    pub written: u64,
     /// Changes that did not reach the file in time; it is brought up to date from memory when it can be.
     pub dropped_writes: u64,
     /// Clients remembered now.
@@ -109,22 +111,22 @@ impl Allowlist {
     /// Blocks while the file is read (a second for a million clients); a file that another process holds is waited
     /// for in the background.
     pub fn open(settings: &Settings) -> Self {
+        Self::open_paced(settings, Pace::default())
+    }
+
+    fn open_paced(settings: &Settings, pace: Pace) -> Self {
+        let lifetimes = Lifetimes { longest_ttl: settings.longest_ttl, retention: settings.retention_time };
         let hot = Cache::builder()
             .max_capacity(settings.max_entries)
             // moka's default policy refuses newcomers when full; here the newcomer is the one that matters.
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(Keep { retention: settings.retention_time })
+            .expire_after(lifetimes)
             .build();
-        let store = settings.path.as_ref().map_or_else(Store::none, |path| {
-            Store::open(path.clone(), hot.clone(), settings.longest_ttl, settings.retention_time)
-        });
-        Self {
-            hot,
-            store,
-            prefixes: settings.prefixes(),
-            longest_ttl: settings.longest_ttl,
-            counters: Counters::default(),
-        }
+        let store = settings
+            .path
+            .as_ref()
+            .map_or_else(Store::none, |path| Store::open(path.clone(), hot.clone(), lifetimes, pace));
+        Self { hot, store, prefixes: settings.prefixes(), lifetimes, counters: Counters::default() }
     }
 
     /// The client that `address` belongs to.
@@ -173,6 +175,7 @@ impl Allowlist {
             misses: self.counters.misses.load(Ordering::Relaxed),
             stored: self.counters.stored.load(Ordering::Relaxed),
             removed: self.counters.removed.load(Ordering::Relaxed),
+            written: self.store.written(),
             dropped_writes: self.store.dropped_writes(),
             entries: self.len(),
             store: self.store.state(),
@@ -191,7 +194,7 @@ impl Allowlist {
             return None;
         };
         self.counters.hits.fetch_add(1, Ordering::Relaxed);
-        let clamped = record.clamped(now, self.longest_ttl);
+        let clamped = record.clamped(now, self.lifetimes.longest_ttl);
         if clamped != record {
             // Written back, or a pass would be as good as new at every lookup until the clock catches up.
             self.hot.entry(key).and_compute_with(|entry| match entry {
@@ -204,7 +207,7 @@ impl Allowlist {
     }
 
     fn store_at(&self, key: Key, record: Record, now: SystemTime) {
-        let record = record.clamped(now, self.longest_ttl);
+        let record = record.clamped(now, self.lifetimes.longest_ttl);
         self.hot.entry(key).and_upsert_with(|known| match known {
             Some(known) => record.merged(known.value()),
             None => record,
@@ -214,29 +217,102 @@ impl Allowlist {
     }
 }
 
-/// Lets memory forget a client when its record is no longer worth keeping.
-struct Keep {
+/// How long passes count and records are kept.
+#[derive(Clone, Copy, Debug)]
+struct Lifetimes {
+    longest_ttl: Duration,
     retention: Duration,
 }
 
-impl Keep {
-    fn worth(&self, record: &Record) -> Option<Duration> {
-        Some(record.keep_for(SystemTime::now(), self.retention))
-    }
-}
-
-impl Expiry<Key, Record> for Keep {
+/// Lets memory forget a client when its record is no longer worth keeping.
+impl Expiry<Key, Record> for Lifetimes {
     fn expire_after_create(&self, _: &Key, record: &Record, _: Instant) -> Option<Duration> {
-        self.worth(record)
+        Some(record.keep_for(SystemTime::now(), self.retention))
     }
 
     fn expire_after_update(
         &self,
-        _: &Key,
+        key: &Key,
         record: &Record,
-        _: Instant,
+        now: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        self.worth(record)
+        self.expire_after_create(key, record, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn allowlist(max_entries: u64) -> Allowlist {
+        Allowlist::open(&Settings { max_entries, ..Settings::default() })
+    }
+
+    fn passed(test: Test, now: SystemTime, ttl: Duration) -> Record {
+        let mut record = Record::default();
+        record.pass(test, now, ttl);
+        record
+    }
+
+    fn client(list: &Allowlist, n: u32) -> Key {
+        list.key(IpAddr::V4(n.into()))
+    }
+
+    #[test]
+    fn overlapping_sessions_of_one_client_keep_each_others_passes() {
+        let (list, now) = (allowlist(10), SystemTime::now());
+        let key = client(&list, 1);
+        list.store(key, passed(Test::Pregreet, now, DAY));
+        list.store(key, passed(Test::Pipelining, now, DAY));
+        let record = list.lookup(key).unwrap();
+        assert!(record.passed(Test::Pregreet, now) && record.passed(Test::Pipelining, now));
+    }
+
+    #[test]
+    fn a_revoked_pass_is_gone() {
+        let list = allowlist(10);
+        let key = client(&list, 1);
+        list.store(key, passed(Test::Pregreet, SystemTime::now(), DAY));
+        list.remove(key);
+        assert_eq!(list.lookup(key), None);
+        let totals = list.totals();
+        assert_eq!((totals.hits, totals.misses, totals.stored, totals.removed), (0, 1, 1, 1));
+    }
+
+    #[test]
+    fn a_full_list_takes_newcomers_and_forgets_the_oldest() {
+        let (list, now) = (allowlist(100), SystemTime::now());
+        for n in 0..1_000 {
+            list.store(client(&list, n), passed(Test::Pregreet, now, DAY));
+        }
+        assert_eq!(list.len(), 100);
+        assert!((900..1_000).all(|n| list.lookup(client(&list, n)).is_some()));
+        assert_eq!(list.iter().count(), 100);
+    }
+
+    #[test]
+    fn an_expired_client_is_still_known_until_retention_ends() {
+        let (list, now) = (allowlist(10), SystemTime::now());
+        let (late, gone) = (client(&list, 1), client(&list, 2));
+        list.store(late, passed(Test::Pregreet, now - 2 * DAY, DAY));
+        list.store(gone, passed(Test::Pregreet, now - 9 * DAY, DAY));
+        let record = list.lookup(late).unwrap();
+        assert!(record.ever_passed(Test::Pregreet) && !record.passed(Test::Pregreet, now));
+        assert_eq!(list.lookup(gone), None);
+    }
+
+    #[test]
+    fn a_clock_set_back_lets_no_pass_live_longer_than_the_longest_ttl() {
+        let (list, now) = (allowlist(10), SystemTime::now());
+        let key = client(&list, 1);
+        let years = 3_652 * DAY;
+        list.store_at(key, passed(Test::Pregreet, now + years, DAY), now + years);
+        let record = list.lookup_at(key, now).unwrap();
+        assert!(record.passed(Test::Pregreet, now + 29 * DAY));
+        let a_month_later = list.lookup_at(key, now + 31 * DAY).unwrap();
+        assert!(!a_month_later.passed(Test::Pregreet, now + 31 * DAY), "the bound moved with the clock");
     }
 }
