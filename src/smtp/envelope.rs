@@ -32,8 +32,6 @@ pub struct Helo {
     /// The argument with what could confuse a reader (space, `<>()\";@`, non-printables) turned into `?`,
     /// as Postfix stores it; restrictions, logs and the backend see this.
     pub name: String,
-    /// What stands behind the verb, as it is replayed to the backend.
-    pub argument: String,
 }
 
 impl Helo {
