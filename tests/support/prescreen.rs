@@ -1,0 +1,248 @@
+//! The program under test, as an operator runs it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::daemon::Daemon;
+use super::dns::Dns;
+use super::postfix::Postfix;
+use super::{PATIENCE, eventually, free_address};
+
+/// The program that cargo built.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_prescreen");
+
+/// A configuration, key by key. It starts as what every test needs; the rest is prescreen's own default.
+#[derive(Clone)]
+pub struct Config {
+    keys: BTreeMap<String, String>,
+    /// Where prescreen listens for SMTP.
+    pub smtp: SocketAddr,
+    /// Where it answers `/metrics`, `/healthz` and `/readyz`.
+    pub admin: SocketAddr,
+}
+
+impl Config {
+    /// In front of a Postfix, asking a resolver of ours.
+    pub fn before(postfix: &Postfix, dns: &Dns) -> Self {
+        Self::before_address(postfix.proxied, dns.address)
+    }
+
+    /// In front of whatever listens, or does not, at an address.
+    pub fn before_address(backend: SocketAddr, resolver: SocketAddr) -> Self {
+        let (smtp, admin) = (free_address(), free_address());
+        Self { keys: BTreeMap::new(), smtp, admin }
+            .set("hostname", "'mx.example.org'")
+            // Every client of the tests is on loopback, and none of them is a friend.
+            .set("mynetworks", "[]")
+            .set("backend.servers", &format!("['{backend}']"))
+            .set("dns.servers", &format!("['{resolver}']"))
+            .set("domains.local", "['example.org']")
+            // The wait is there, and is waited for; how long it is shows nothing.
+            .set("screen.greet_wait", "'1s'")
+            .set("metrics.listen", &format!("'{admin}'"))
+            .set("log.format", "'json'")
+    }
+
+    /// Sets a key, given with dots, to a value written in TOML.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.keys.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The file's text.
+    pub fn toml(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in &self.keys {
+            writeln!(text, "{key} = {value}").unwrap();
+        }
+        writeln!(text, "[[listen]]\naddress = '{}'", self.smtp).unwrap();
+        text
+    }
+
+    /// Starts prescreen and waits until it is ready: listening, with a backend that answers.
+    #[track_caller]
+    pub fn start(self) -> Prescreen {
+        let mut prescreen = self.launch();
+        prescreen.await_status("/readyz", 200);
+        prescreen
+    }
+
+    /// Starts prescreen and waits until it is alive, backend or no backend.
+    #[track_caller]
+    pub fn launch(self) -> Prescreen {
+        let home = TempDir::with_prefix("prescreen-").unwrap();
+        Prescreen::launch(self, home, &[])
+    }
+
+    /// Starts prescreen with a limit on open files.
+    #[track_caller]
+    pub fn launch_with_files(self, limit: u32) -> Prescreen {
+        let home = TempDir::with_prefix("prescreen-").unwrap();
+        Prescreen::launch(self, home, &["prlimit", &format!("--nofile={limit}:{limit}")])
+    }
+}
+
+/// A running prescreen. Ends when dropped, or with the test program.
+pub struct Prescreen {
+    daemon: Daemon,
+    config: Config,
+    home: TempDir,
+    /// Where it listens for SMTP.
+    pub smtp: SocketAddr,
+}
+
+/// What one connection came to, as prescreen reports it.
+pub type Finding = Value;
+
+impl Prescreen {
+    #[track_caller]
+    fn launch(config: Config, home: TempDir, wrapper: &[&str]) -> Self {
+        let file = home.path().join("prescreen.toml");
+        let store = home.path().join("allowlist");
+        let config = config.set("allowlist.path", &format!("'{}'", store.display()));
+        fs::write(&file, config.toml()).unwrap();
+        let mut command = wrapper.to_vec();
+        command.extend([PROGRAM, "run", "--config", file.to_str().unwrap()]);
+        let daemon = Daemon::start(&command, &home.path().join("log"));
+        let smtp = config.smtp;
+        let mut prescreen = Self { daemon, config, home, smtp };
+        prescreen.await_status("/healthz", 200);
+        prescreen
+    }
+
+    /// Ends it by a signal and starts it again at the same addresses, over the same store.
+    #[track_caller]
+    pub fn restart(self, signal: &str) -> Self {
+        self.restart_after(signal, |_| {})
+    }
+
+    /// As [`Prescreen::restart`], with something done to the store's file in between.
+    #[track_caller]
+    pub fn restart_after(self, signal: &str, meanwhile: impl FnOnce(&Path)) -> Self {
+        let Self { mut daemon, config, home, .. } = self;
+        daemon.signal(signal);
+        daemon.wait();
+        drop(daemon);
+        let store = home.path().join("allowlist");
+        meanwhile(&store);
+        fs::rename(home.path().join("log"), home.path().join("log.before")).unwrap();
+        let mut prescreen = Self::launch(config, home, &[]);
+        prescreen.await_status("/readyz", 200);
+        prescreen
+    }
+
+    /// Its own folder: configuration, store, log.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// Sends a signal, by name.
+    pub fn signal(&self, signal: &str) {
+        self.daemon.signal(signal);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.daemon.wait()
+    }
+
+    /// Everything it has written since it started.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// Waits until its log contains some words.
+    #[track_caller]
+    pub fn await_log(&self, words: &str) {
+        eventually(&format!("prescreen to log {words:?}"), || self.log().contains(words).then_some(()));
+    }
+
+    /// Asks its HTTP endpoint; `None` while nobody answers.
+    pub fn fetch(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.config.admin).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+
+    /// Waits until a path of its HTTP endpoint answers with a status.
+    #[track_caller]
+    pub fn await_status(&mut self, path: &str, status: u16) {
+        let (admin, log) = (self.config.admin, self.home.path().join("log"));
+        eventually(&format!("{status} from {path} at {admin}"), || {
+            if let Some(exit) = self.daemon.ended() {
+                panic!("prescreen ended, {exit}:\n{}", fs::read_to_string(&log).unwrap_or_default());
+            }
+            self.fetch(path).filter(|(found, _)| *found == status).map(drop)
+        });
+    }
+
+    /// The sum of a metric over all series whose labels contain all of `labels`, each given as `name="value"`.
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, body) = self.fetch("/metrics").expect("the metrics endpoint answers");
+        sum(&body, name, labels)
+    }
+
+    /// Waits until a metric has reached a value.
+    #[track_caller]
+    pub fn await_metric(&self, name: &str, labels: &[&str], at_least: f64) {
+        eventually(&format!("{name}{labels:?} to reach {at_least}"), || {
+            (self.metric(name, labels) >= at_least).then_some(())
+        });
+    }
+}
+
+/// Sums the samples of one metric in Prometheus' text format.
+fn sum(body: &str, name: &str, labels: &[&str]) -> f64 {
+    body.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .filter(|(series, _)| {
+            let (found, rest) = series.split_once('{').unwrap_or((series, ""));
+            found == name && labels.iter().all(|label| rest.contains(label))
+        })
+        .map(|(_, value)| value.parse::<f64>().unwrap_or(0.0))
+        .sum()
+}
+
+/// How a run of prescreen that is expected to end has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output and standard error.
+    pub said: String,
+}
+
+/// Runs a command of prescreen's to its end.
+pub fn command(arguments: &[&str]) -> Ended {
+    let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    Ended { code: output.status.code(), said: String::from_utf8_lossy(&said).into_owned() }
+}
+
+/// A configuration file in a folder of its own.
+pub fn config_file(text: &str) -> (TempDir, PathBuf) {
+    let folder = TempDir::with_prefix("prescreen-config-").unwrap();
+    let file = folder.path().join("prescreen.toml");
+    fs::write(&file, text).unwrap();
+    (folder, file)
+}
