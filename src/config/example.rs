@@ -1,0 +1,62 @@
+//! The example file: every key with its default, commented out, in the order of the table.
+
+use super::Config;
+use super::keys::{Section, listener, sections};
+use super::listen::Listener;
+
+const WIDTH: usize = 110;
+
+const HEAD: &str = "\
+# prescreen.toml: every key with its default. Uncomment what you change.
+#
+# Times are a number with s, m, h, d or w, such as \"6s\"; a bare number has the unit in brackets. Relative file names
+# are taken from this file's folder. Each key can also be set by the environment (PRESCREEN_SCREEN_GREET_WAIT=6s, or
+# PRESCREEN_SCREEN_GREET_WAIT_FILE=/run/secrets/…) and, before all else, on the command line
+# (--set screen.greet_wait=6s). `prescreen check --config prescreen.toml` names every error at once.
+";
+
+/// The commented default configuration.
+pub fn example() -> String {
+    let (mut config, mut listen) = (Config::default(), Listener::default());
+    let mut text = String::from(HEAD);
+    for section in sections(&mut config) {
+        let top = section.name.is_empty();
+        if !top {
+            text.push_str(&format!("\n[{}]\n", section.name));
+        }
+        write(&mut text, &section);
+        if top {
+            let listener = listener(&mut listen);
+            text.push_str("\n# [[listen]]\n");
+            write(&mut text, &listener);
+        }
+    }
+    text
+}
+
+fn write(text: &mut String, section: &Section<'_>) {
+    comment(text, section.doc);
+    for key in &section.keys {
+        text.push('\n');
+        comment(text, &format!("{} ({})", key.doc, key.slot.form()));
+        text.push_str(&format!("#{} = {}\n", key.name, key.slot.show()));
+    }
+}
+
+/// Breaks a text into comment lines.
+fn comment(text: &mut String, doc: &str) {
+    let mut line = String::from("#");
+    for word in doc.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            text.push_str(&line);
+            text.push('\n');
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    if line.len() > 1 {
+        text.push_str(&line);
+        text.push('\n');
+    }
+}

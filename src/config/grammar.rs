@@ -1,0 +1,206 @@
+//! What a value may look like, and how it is shown again.
+//!
+//! The meaning of a word belongs to the module that owns the setting: it parses itself, and its error is the sentence
+//! that users read. Here are only the forms that all modules share.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::time::{self, Unit};
+
+/// Text to value and back.
+pub(super) struct Grammar<T> {
+    /// What may be written, in a word or two: `time (s)`.
+    pub(super) form: String,
+    /// Reads a text; the error says what is wrong and what would be right.
+    pub(super) read: Box<dyn Fn(&str) -> Result<T, String>>,
+    /// Writes what `read` reads.
+    pub(super) show: Box<dyn Fn(&T) -> String>,
+    /// Whether TOML shows it in quotes.
+    pub(super) notation: Notation,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Notation {
+    Quoted,
+    Bare,
+}
+
+/// A word or text that knows its own grammar.
+pub(super) fn word<T: FromStr<Err: Display> + Display + 'static>(form: &str) -> Grammar<T> {
+    Grammar {
+        form: form.to_owned(),
+        read: Box::new(|text| text.parse().map_err(|error: T::Err| error.to_string())),
+        show: Box::new(T::to_string),
+        notation: Notation::Quoted,
+    }
+}
+
+/// `yes` or `no`; TOML's `true` and `false` arrive as these.
+pub(super) fn yes_no() -> Grammar<bool> {
+    Grammar {
+        form: "yes or no".to_owned(),
+        read: Box::new(|text| match text {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err("neither yes nor no; write \"yes\" or \"no\"".to_owned()),
+        }),
+        show: Box::new(|yes| if *yes { "yes".to_owned() } else { "no".to_owned() }),
+        notation: Notation::Quoted,
+    }
+}
+
+/// A time of at least `least`; a bare number counts `unit`.
+pub(super) fn time(unit: Unit, least: Duration) -> Grammar<Duration> {
+    Grammar {
+        form: format!("time ({})", unit.suffix()),
+        read: Box::new(move |text| match time::parse(text, unit)? {
+            given if given < least => Err(format!("too short; write {} or more", time::show(least))),
+            given => Ok(given),
+        }),
+        show: Box::new(|time| time::show(*time)),
+        notation: Notation::Quoted,
+    }
+}
+
+/// A whole number within bounds.
+pub(super) fn number<N>(bounds: RangeInclusive<N>) -> Grammar<N>
+where
+    N: FromStr + Display + PartialOrd + Greatest + 'static,
+{
+    let (least, most) = (bounds.start(), bounds.end());
+    let form = if *most == N::GREATEST {
+        format!("number from {least}")
+    } else {
+        format!("number from {least} to {most}")
+    };
+    let right = form.clone();
+    Grammar {
+        form,
+        read: Box::new(move |text| {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(format!("not a whole number; write a {right}"));
+            }
+            let given = text.parse().ok().filter(|given| bounds.contains(given));
+            given.ok_or_else(|| format!("out of range; write a {right}"))
+        }),
+        show: Box::new(N::to_string),
+        notation: Notation::Bare,
+    }
+}
+
+/// An address and a port; where `port` is given, an address alone will do.
+pub(super) fn socket(port: Option<u16>) -> Grammar<SocketAddr> {
+    Grammar {
+        form: "address:port".to_owned(),
+        read: Box::new(move |text| {
+            if let Ok(socket) = text.parse() {
+                return Ok(socket);
+            }
+            let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+            match (address, port) {
+                (Ok(address), Some(port)) => Ok((address, port).into()),
+                (Ok(_), None) => Err("an address without a port; write one such as 192.0.2.1:25".to_owned()),
+                _ => Err("not an address and port; write 192.0.2.1:25 or [2001:db8::1]:25".to_owned()),
+            }
+        }),
+        show: Box::new(SocketAddr::to_string),
+        notation: Notation::Quoted,
+    }
+}
+
+/// An address or a network; bits behind the prefix must be 0, for nobody knows what `10.1.2.3/8` was to mean.
+pub(super) fn network() -> Grammar<IpNet> {
+    Grammar {
+        form: "network".to_owned(),
+        read: Box::new(|text| {
+            let text = text.replace(['[', ']'], "");
+            let network = match text.parse::<IpAddr>() {
+                Ok(address) => IpNet::from(address),
+                Err(_) => text.parse::<IpNet>().map_err(|_| {
+                    "not a network; write an address or one such as 192.0.2.0/24 or 2001:db8::/32".to_owned()
+                })?,
+            };
+            if network.trunc() != network {
+                return Err(format!(
+                    "not a network but a host in one; write {} or the address alone",
+                    network.trunc()
+                ));
+            }
+            Ok(network)
+        }),
+        show: Box::new(|network| {
+            if network.prefix_len() == network.max_prefix_len() {
+                network.addr().to_string()
+            } else {
+                network.to_string()
+            }
+        }),
+        notation: Notation::Quoted,
+    }
+}
+
+/// Numbers that have a greatest value, which need not be told as a bound.
+pub(super) trait Greatest {
+    const GREATEST: Self;
+}
+
+macro_rules! greatest {
+    ($($number:ty)*) => { $(impl Greatest for $number { const GREATEST: Self = <$number>::MAX; })* };
+}
+greatest!(u8 u16 u32 u64 usize i32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error<T>(grammar: &Grammar<T>, text: &str) -> String {
+        (grammar.read)(text).err().unwrap()
+    }
+
+    #[test]
+    fn numbers_say_their_bounds() {
+        let grammar = number(1..=20_u16);
+        assert_eq!((grammar.read)("20"), Ok(20));
+        assert_eq!(error(&grammar, "0"), "out of range; write a number from 1 to 20");
+        assert_eq!(error(&grammar, "99999999999"), "out of range; write a number from 1 to 20");
+        assert_eq!(error(&grammar, "ten"), "not a whole number; write a number from 1 to 20");
+        assert_eq!(error(&grammar, "+5"), "not a whole number; write a number from 1 to 20");
+        assert_eq!(number(0..=u64::MAX).form, "number from 0");
+    }
+
+    #[test]
+    fn a_network_with_host_bits_is_refused_with_what_would_be_right() {
+        let grammar = network();
+        assert_eq!(
+            error(&grammar, "10.0.0.1/8"),
+            "not a network but a host in one; write 10.0.0.0/8 or the address alone"
+        );
+        for text in ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "[2001:db8::]/32", "::1"] {
+            let network = (grammar.read)(text).unwrap();
+            assert_eq!((grammar.show)(&network), text.replace(['[', ']'], ""));
+        }
+        assert!(error(&grammar, "example.org").contains("192.0.2.0/24"));
+    }
+
+    #[test]
+    fn a_socket_needs_its_port_unless_there_is_a_usual_one() {
+        assert_eq!((socket(None).read)("[::1]:25").unwrap().to_string(), "[::1]:25");
+        assert!(error(&socket(None), "192.0.2.1").contains("without a port"));
+        assert!(error(&socket(None), "mx:25").contains("192.0.2.1:25"));
+        assert_eq!((socket(Some(53)).read)("::1").unwrap().to_string(), "[::1]:53");
+    }
+
+    #[test]
+    fn times_and_answers_say_what_would_be_right() {
+        let grammar = time(Unit::Seconds, Duration::from_secs(1));
+        assert_eq!(error(&grammar, "0"), "too short; write 1s or more");
+        assert_eq!(error(&yes_no(), "1"), "neither yes nor no; write \"yes\" or \"no\"");
+    }
+}
