@@ -49,6 +49,16 @@ impl std::str::FromStr for Starttls {
     }
 }
 
+impl std::fmt::Display for Starttls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Terminate => "terminate",
+            Self::Passthrough => "passthrough",
+            Self::Off => "off",
+        })
+    }
+}
+
 /// A certificate chain and its key, in PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -56,6 +66,29 @@ pub struct Pair {
     pub chain: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+}
+
+impl std::str::FromStr for Pair {
+    type Err = String;
+
+    /// Reads `chain.pem key.pem`, or the name of one file that holds both.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let files: Vec<_> = text.split_whitespace().collect();
+        match files[..] {
+            [both] => Ok(Self { chain: both.into(), key: both.into() }),
+            [chain, key] => Ok(Self { chain: chain.into(), key: key.into() }),
+            _ => {
+                Err("not a certificate and its key; write the names of two PEM files, \"chain.pem key.pem\""
+                    .into())
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.chain.display(), self.key.display())
+    }
 }
 
 /// `[tls]`

@@ -7,7 +7,7 @@ use super::keys::{Key, listener, sections};
 use super::listen::Listener;
 use super::nearest::nearest;
 use super::problem::{Place, Problem};
-use super::raw::{Assignment, Form, Raw};
+use super::raw::{Assignment, Form, Raw, Split};
 use super::{Config, file, layers};
 
 /// Where each key got its value, for errors that concern several keys; keys that have their default are missing.
@@ -139,7 +139,7 @@ fn listen(listeners: &mut Vec<Listener>, path: &str, raw: &Raw, names: &Names) -
             let mut fresh = Listener::default();
             fill(&mut fresh, "address", item, names).map(|()| fresh)
         };
-        *listeners = raw.items()?.iter().map(addressed).collect::<Result<_, _>>()?;
+        *listeners = raw.items(Split::Words)?.iter().map(addressed).collect::<Result<_, _>>()?;
         return Ok(());
     };
     let Some((number, name)) = rest.split_once('.') else {

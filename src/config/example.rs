@@ -5,6 +5,7 @@ use super::keys::{Section, listener, sections};
 use super::listen::Listener;
 
 const WIDTH: usize = 110;
+const FORM_COLUMN: usize = 42;
 
 const HEAD: &str = "\
 # prescreen.toml: every key with its default. Uncomment what you change.
@@ -38,8 +39,9 @@ fn write(text: &mut String, section: &Section<'_>) {
     comment(text, section.doc);
     for key in &section.keys {
         text.push('\n');
-        comment(text, &format!("{} ({})", key.doc, key.slot.form()));
-        text.push_str(&format!("#{} = {}\n", key.name, key.slot.show()));
+        comment(text, key.doc);
+        let line = format!("#{} = {}", key.name, key.slot.show());
+        text.push_str(&format!("{line:FORM_COLUMN$}  # {}\n", key.slot.form()));
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -18,12 +19,15 @@ pub(super) struct Grammar<T> {
     /// What may be written, in a word or two: `time (s)`.
     pub(super) form: String,
     /// Reads a text; the error says what is wrong and what would be right.
-    pub(super) read: Box<dyn Fn(&str) -> Result<T, String>>,
+    pub(super) read: Box<Read<T>>,
     /// Writes what `read` reads.
-    pub(super) show: Box<dyn Fn(&T) -> String>,
+    pub(super) show: Box<Show<T>>,
     /// Whether TOML shows it in quotes.
     pub(super) notation: Notation,
 }
+
+type Read<T> = dyn Fn(&str) -> Result<T, String>;
+type Show<T> = dyn Fn(&T) -> String;
 
 #[derive(Clone, Copy)]
 pub(super) enum Notation {
@@ -92,6 +96,19 @@ where
         }),
         show: Box::new(N::to_string),
         notation: Notation::Bare,
+    }
+}
+
+/// A file's name.
+pub(super) fn file() -> Grammar<PathBuf> {
+    Grammar {
+        form: "file".to_owned(),
+        read: Box::new(|text| match text {
+            "" => Err("no file; write its name".to_owned()),
+            name => Ok(name.into()),
+        }),
+        show: Box::new(|path| path.display().to_string()),
+        notation: Notation::Quoted,
     }
 }
 

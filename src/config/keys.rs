@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::Config;
-use super::grammar::{Grammar, network, number, socket, time, word, yes_no};
+use super::grammar::{file, network, number, socket, time, word};
 use super::listen::Listener;
-use super::slot::{Slot, entries, list, one, optional, whole};
-use super::time::Unit::Seconds;
+use super::slot::{Slot, list, list_of_phrases, one, optional};
+use super::time::Unit::{Days, Seconds};
 
 /// A `[section]` and its keys; the top level has no name.
 pub(super) struct Section<'a> {
@@ -26,10 +26,11 @@ pub(super) struct Key<'a> {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// All sections but `[[listen]]`, in the order in which the example shows them.
 pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
-    let Config { hostname, limits, .. } = config;
+    let Config { base: _, hostname, listen: _, backend, dns, limits, allowlist, tls, relay } = config;
     vec![
         section(
             "",
@@ -39,6 +40,78 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
                 one(hostname, word("host name")),
                 "The name in greetings and replies. Empty: the system's own.",
             )],
+        ),
+        section(
+            "backend",
+            "Where clean connections go, and how the server is told who the client is.",
+            vec![
+                key(
+                    "servers",
+                    list(&mut backend.servers, word("address:port or unix:/path")),
+                    "The servers, most wanted first.",
+                ),
+                key(
+                    "identity",
+                    one(&mut backend.identity, word("proxy-v2, proxy-v1 or none")),
+                    "How a server is told who the client is. With none it takes every client for this host.",
+                ),
+                key(
+                    "connect_timeout",
+                    one(&mut backend.connect_timeout, time(Seconds, MOMENT)),
+                    "How long a server may take to accept a connection.",
+                ),
+                key(
+                    "greeting_timeout",
+                    one(&mut backend.greeting_timeout, time(Seconds, MOMENT)),
+                    "How long it may take to greet.",
+                ),
+                key(
+                    "command_timeout",
+                    one(&mut backend.command_timeout, time(Seconds, MOMENT)),
+                    "How long it may take to answer a command.",
+                ),
+                key(
+                    "rest_time",
+                    one(&mut backend.rest_time, time(Seconds, Duration::ZERO)),
+                    "How long a server that failed comes last in the order, give or take a quarter.",
+                ),
+                key(
+                    "probe_interval",
+                    one(&mut backend.probe_interval, time(Seconds, SECOND)),
+                    "How often each server is asked what it offers.",
+                ),
+            ],
+        ),
+        section(
+            "dns",
+            "Whom to ask. A validating resolver on this host is best: DNSBL operators turn away the public ones.",
+            vec![
+                key(
+                    "servers",
+                    list(&mut dns.servers, socket(Some(53))),
+                    "Name servers, in order of preference. Empty: those of /etc/resolv.conf.",
+                ),
+                key(
+                    "timeout",
+                    one(&mut dns.timeout, time(Seconds, MOMENT)),
+                    "How long a lookup may take in all, whatever the number of servers.",
+                ),
+                key(
+                    "in_flight_limit",
+                    one(&mut dns.in_flight_limit, number(1..=usize::MAX)),
+                    "Lookups at once; what comes on top counts as not answered. Each takes a file descriptor.",
+                ),
+                key(
+                    "cache_limit",
+                    one(&mut dns.cache_limit, number(0..=u64::MAX)),
+                    "How many answers are remembered.",
+                ),
+                key(
+                    "failure_ttl",
+                    one(&mut dns.failure_ttl, time(Seconds, Duration::ZERO)),
+                    "How long a failure is remembered, and an absence that names no TTL.",
+                ),
+            ],
         ),
         section(
             "limits",
@@ -68,6 +141,89 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
                     "drain_time_limit",
                     one(&mut limits.drain_time_limit, time(Seconds, Duration::ZERO)),
                     "How long sessions that were handed over may go on after SIGTERM. Docker grants ten seconds in all.",
+                ),
+            ],
+        ),
+        section(
+            "allowlist",
+            "Who has passed the tests, and until when.",
+            vec![
+                key(
+                    "path",
+                    optional(&mut allowlist.path, file()),
+                    "The file that survives a restart; its folder must be writable. Empty: memory only.",
+                ),
+                key(
+                    "max_entries",
+                    one(&mut allowlist.max_entries, number(1..=u64::MAX)),
+                    "Clients remembered at most; the one not seen for longest goes first. About 350 bytes each.",
+                ),
+                key(
+                    "ipv4_prefix",
+                    one(&mut allowlist.ipv4_prefix, number(1..=32)),
+                    "Leading bits that identify an IPv4 client.",
+                ),
+                key(
+                    "ipv6_prefix",
+                    one(&mut allowlist.ipv6_prefix, number(1..=128)),
+                    "Leading bits that identify an IPv6 client: a host owns its /64.",
+                ),
+                key(
+                    "retention_time",
+                    one(&mut allowlist.retention_time, time(Days, SECOND)),
+                    "How long a client is remembered after all its passes have expired.",
+                ),
+            ],
+        ),
+        section(
+            "tls",
+            "STARTTLS with the client.",
+            vec![
+                key(
+                    "starttls",
+                    one(&mut tls.starttls, word("terminate, passthrough or off")),
+                    "Whether TLS ends here (needs a certificate), at the backend, or is not offered.",
+                ),
+                key(
+                    "certificates",
+                    list_of_phrases(&mut tls.certificates, word("\"chain.pem key.pem\"")),
+                    "PEM files; chosen by the name that the client asks for, the first serves all others.",
+                ),
+                key(
+                    "handshake_time_limit",
+                    one(&mut tls.handshake_time_limit, time(Seconds, MOMENT)),
+                    "How long a handshake may take.",
+                ),
+                key(
+                    "handshake_count_limit",
+                    one(&mut tls.handshake_count_limit, number(1..=usize::MAX)),
+                    "How many handshakes run at once; the rest wait within their time limit.",
+                ),
+            ],
+        ),
+        section(
+            "relay",
+            "Forwarding, once a server has taken the connection over.",
+            vec![
+                key(
+                    "inspect",
+                    one(&mut relay.inspect, word("connection or transaction")),
+                    "How much is screened: the connection up to its first DATA, or every MAIL transaction.",
+                ),
+                key(
+                    "idle_timeout",
+                    one(&mut relay.idle_timeout, time(Seconds, SECOND)),
+                    "How long neither side may send anything. A server may take 10 minutes to answer the final dot.",
+                ),
+                key(
+                    "pipe_size",
+                    one(&mut relay.pipe_size, number(4096..=usize::MAX)),
+                    "Bytes that one pipe shall hold; one splice moves no more.",
+                ),
+                key(
+                    "max_pipes",
+                    one(&mut relay.max_pipes, number(0..=usize::MAX)),
+                    "Pipes of the whole process; 0 never splices. An ordinary user is given 256.",
                 ),
             ],
         ),

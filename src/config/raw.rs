@@ -44,23 +44,35 @@ impl Raw {
         }
     }
 
-    /// The items, where a list is wanted: of an array, or of a text as Postfix splits it.
-    pub(super) fn items(&self) -> Result<Vec<Self>, Vec<Problem>> {
+    /// The items, where a list is wanted: of an array, or of a text.
+    pub(super) fn items(&self, split: Split) -> Result<Vec<Self>, Vec<Problem>> {
         match &self.form {
             Form::Entries(_) => {
                 Err(vec![Problem::with(self, "a table; write a list, such as [\"a\", \"b\"] or \"a, b\"")])
             }
             Form::List(items) => Ok(items.clone()),
             Form::Text(text) => {
-                let words = split(text).map_err(|what| vec![Problem::with(self, what)])?;
+                let words = match split {
+                    Split::Words => words(text).map_err(|what| vec![Problem::with(self, what)])?,
+                    Split::Commas => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
+                };
                 Ok(words.into_iter().map(|word| Self::text(word, self.place.clone())).collect())
             }
         }
     }
 }
 
+/// Where a text that stands for a list is cut.
+#[derive(Clone, Copy)]
+pub(super) enum Split {
+    /// As Postfix does: at commas and white space.
+    Words,
+    /// At commas alone: the items hold spaces.
+    Commas,
+}
+
 /// Splits a list as Postfix does: at commas and white space, but not inside braces.
-pub(super) fn split(text: &str) -> Result<Vec<&str>, String> {
+pub(super) fn words(text: &str) -> Result<Vec<&str>, String> {
     let mut words = Vec::new();
     let mut start = None;
     let mut depth = 0_usize;
@@ -104,11 +116,11 @@ mod tests {
 
     #[test]
     fn a_list_is_split_at_commas_and_space_outside_braces() {
-        assert_eq!(split("a, b\tc,,d").unwrap(), ["a", "b", "c", "d"]);
-        assert_eq!(split("inline:{ k = v, l=w } x").unwrap(), ["inline:{ k = v, l=w }", "x"]);
-        assert!(split("").unwrap().is_empty());
-        assert!(split("{ a").unwrap_err().contains("not closed"));
-        assert!(split("a }").unwrap_err().contains("never opened"));
+        assert_eq!(words("a, b\tc,,d").unwrap(), ["a", "b", "c", "d"]);
+        assert_eq!(words("inline:{ k = v, l=w } x").unwrap(), ["inline:{ k = v, l=w }", "x"]);
+        assert!(words("").unwrap().is_empty());
+        assert!(words("{ a").unwrap_err().contains("not closed"));
+        assert!(words("a }").unwrap_err().contains("never opened"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::grammar::{Grammar, Notation};
 use super::problem::Problem;
-use super::raw::{Form, Raw};
+use super::raw::{Form, Raw, Split};
 
 /// A place in the settings that a key fills.
 pub(super) trait Slot {
@@ -35,7 +35,12 @@ pub(super) fn optional<T>(slot: &mut Option<T>, grammar: Grammar<T>) -> impl Slo
 
 /// A list of values; an array, or one text split as Postfix does.
 pub(super) fn list<T>(slot: &mut Vec<T>, grammar: Grammar<T>) -> impl Slot {
-    List { slot, grammar }
+    List { slot, grammar, split: Split::Words }
+}
+
+/// A list of values that hold spaces; an array, or one text split at commas.
+pub(super) fn list_of_phrases<T>(slot: &mut Vec<T>, grammar: Grammar<T>) -> impl Slot {
+    List { slot, grammar, split: Split::Commas }
 }
 
 /// A list that knows its own grammar as a whole, such as a restriction list; the items of an array are joined.
@@ -91,11 +96,12 @@ impl<T> Slot for Optional<'_, T> {
 struct List<'a, T> {
     slot: &'a mut Vec<T>,
     grammar: Grammar<T>,
+    split: Split,
 }
 
 impl<T> Slot for List<'_, T> {
     fn fill(&mut self, raw: &Raw) -> Result<(), Vec<Problem>> {
-        *self.slot = all(raw.items()?.iter().map(|item| self.grammar.take(item)))?;
+        *self.slot = all(raw.items(self.split)?.iter().map(|item| self.grammar.take(item)))?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Bytes go through a scratch buffer that belongs to the worker; a flow that proves to be bulk is spliced through a
 //! pipe that it holds only while bytes are in it. A connection that waits holds neither.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::str::FromStr;
@@ -57,6 +58,15 @@ impl FromStr for Inspect {
             "transaction" => Ok(Self::Transaction),
             _ => Err(format!("{text:?} is no way to inspect; write connection or transaction")),
         }
+    }
+}
+
+impl fmt::Display for Inspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "connection",
+            Self::Transaction => "transaction",
+        })
     }
 }
 
