@@ -19,14 +19,16 @@
 //!
 //! A module uses only those before it in this line, so no circle can exist (`tests/floors.rs` enforces it):
 //!
-//! `smtp proxy_protocol dns table allowlist rate limits tls wire screen policy dialogue handoff relay report connection
-//! metrics config admin server demo main`
+//! `nearest smtp proxy_protocol dns table allowlist rate limits tls wire screen policy dialogue handoff relay
+//! report connection metrics config admin server demo main`
 //!
 //! # What it refuses to do
 //!
 //! - answer 2xx to end-of-data: only the backend accepts mail, so nothing accepted can be lost here;
 //! - open a backend without proof of screening: see [`screen::Passed`] and [`dialogue::Checked`];
 //! - refuse a client for a fault of our own, of DNS or of a store.
+
+mod nearest;
 
 pub mod smtp;
 

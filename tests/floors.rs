@@ -5,7 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FLOORS: [&str; 21] = [
+const FLOORS: [&str; 22] = [
+    "nearest",
     "smtp",
     "proxy_protocol",
     "dns",

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::file::{Name, Names as _};
 use super::keys::{Key, listener, sections};
 use super::listen::Listener;
-use super::nearest::nearest;
 use super::problem::{Place, Problem};
 use super::raw::{Assignment, Form, Raw, Split};
 use super::{Config, file, layers};
+use crate::nearest::nearest;
 
 /// Where each key got its value, for errors that concern several keys; keys that have their default are missing.
 pub(super) type Origins = BTreeMap<String, Raw>;

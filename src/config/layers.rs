@@ -89,7 +89,7 @@ pub(super) fn environment(
             && !rest.starts_with("PORT_")
             && !rest.starts_with("SERVICE_PORT_")
         {
-            let near = super::nearest::nearest(&variable, keys.keys().map(String::as_str));
+            let near = crate::nearest::nearest(&variable, keys.keys().map(String::as_str));
             let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
             warnings.push(Warning(Problem::at(place, format!("names no key and is ignored{hint}"))));
         }

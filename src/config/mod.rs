@@ -20,7 +20,6 @@ mod grammar;
 mod keys;
 mod layers;
 mod listen;
-mod nearest;
 mod problem;
 mod raw;
 mod slot;

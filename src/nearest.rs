@@ -1,7 +1,7 @@
 //! "Did you mean …": the known word nearest to one that was mistyped.
 
 /// The nearest of `known` to `word`, if any is near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let bearable = (word.chars().count() / 3).clamp(1, 4);
     known
         .into_iter()
