@@ -8,14 +8,12 @@
 //! (RFC 6761 §6).
 
 mod cache;
-mod list;
 mod network;
 mod record;
 mod responder;
 mod totals;
 mod zone;
 
-pub use list::{ListFilter, Listing, list_query};
 pub use network::{Settings, SetupError};
 pub use record::{Kind, Mx};
 pub use responder::Responder;
