@@ -1,0 +1,450 @@
+//! Where the log goes and what it looks like: one event, one line, never waited for.
+//!
+//! Everything is written to standard output by a thread of its own. When whoever reads it is stuck, lines are
+//! dropped and counted; no session stands still for the log. Whatever a line holds, control characters do not leave
+//! the program: what got past an escape further up is replaced here.
+
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::io;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level as Severity, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::text::is_printable;
+
+/// Lines that wait for a stuck reader before the next is dropped; about 4 MB.
+const LINES_IN_FLIGHT: usize = 8_192;
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What a line looks like. Default: `text`.
+    pub format: Format,
+    /// The least severe that is logged. Default: `info`, which shows every connection.
+    pub level: Level,
+    /// The part before `/postscreen` in the program tag of the `postscreen` format. Default: `postfix`, which is
+    /// what log tools look for.
+    pub syslog_name: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { format: Format::Text, level: Level::Info, syslog_name: "postfix".to_owned() }
+    }
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// One sentence for each connection, for people.
+    #[default]
+    Text,
+    /// One object for each connection, with every fact.
+    Json,
+    /// postscreen's lines, as things happen, for the tools that know them.
+    Postscreen,
+}
+
+impl Format {
+    /// The target of the events that carry reports in this format; of the three, the log lets one through.
+    pub(super) const fn target(self) -> &'static str {
+        match self {
+            Self::Text => "report::text",
+            Self::Json => "report::json",
+            Self::Postscreen => "report::postscreen",
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            "postscreen" => Ok(Self::Postscreen),
+            _ => Err(format!("{text:?} is no log format; write text, json or postscreen")),
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// What stops the program from working.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// Every connection.
+    #[default]
+    Info,
+    /// What the program does meanwhile.
+    Debug,
+    /// All of it.
+    Trace,
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            "trace" => Ok(Self::Trace),
+            _ => Err(format!("{text:?} is no log level; write error, warn, info, debug or trace")),
+        }
+    }
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// The running log. Dropped last: that writes what still waits.
+#[derive(Debug)]
+pub struct Log {
+    _writer: WorkerGuard,
+    dropped: Dropped,
+}
+
+impl Log {
+    /// The count of lines that nobody would take.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped.clone()
+    }
+}
+
+/// Counts the lines that were dropped because the reader was stuck.
+#[derive(Clone, Debug)]
+pub struct Dropped(ErrorCounter);
+
+impl Dropped {
+    /// Lines dropped since the start.
+    pub fn lines(&self) -> u64 {
+        self.0.dropped_lines() as u64
+    }
+}
+
+/// Starts the log of this process. A second log is an error.
+pub fn init(settings: &Settings) -> Result<Log, AlreadyLogging> {
+    let (writer, log) = writer(io::stdout());
+    subscriber(settings, writer).try_init().map_err(|_| AlreadyLogging)?;
+    Ok(log)
+}
+
+/// There is a log already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this process has a log already")]
+pub struct AlreadyLogging;
+
+fn writer(sink: impl io::Write + Send + 'static) -> (NonBlocking, Log) {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_IN_FLIGHT)
+        .thread_name("log")
+        .finish(sink);
+    let dropped = Dropped(writer.error_counter());
+    (writer, Log { _writer: guard, dropped })
+}
+
+fn subscriber<W>(settings: &Settings, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let level = LevelFilter::from(settings.level);
+    // Libraries speak up when something is wrong, or when all is asked for.
+    let libraries =
+        if level == LevelFilter::TRACE { LevelFilter::DEBUG } else { level.min(LevelFilter::WARN) };
+    let targets = Targets::new()
+        .with_default(libraries)
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target("report", LevelFilter::OFF)
+        .with_target(settings.format.target(), level);
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines::new(settings)).with_writer(writer);
+    tracing_subscriber::registry().with(lines.with_filter(targets))
+}
+
+/// Writes events as lines.
+struct Lines {
+    format: Format,
+    /// `host postfix/postscreen[pid]`
+    origin: String,
+}
+
+impl Lines {
+    fn new(settings: &Settings) -> Self {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
+        let origin = format!("{host} {}/postscreen[{}]", settings.syslog_name, std::process::id());
+        Self { format: settings.format, origin }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let severity = *event.metadata().level();
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        match self.format {
+            // A report is a whole object already.
+            Format::Json if event.metadata().target() == Format::Json.target() => {
+                writeln!(to, "{}", OneLine(&said.message))
+            }
+            Format::Json => {
+                writeln!(to, "{}", OneLine(&said.object(&time, severity, event.metadata().target())))
+            }
+            Format::Text => writeln!(to, "{time} {severity:<5} {}", OneLine(&said.sentence())),
+            Format::Postscreen => {
+                let (origin, word) = (&self.origin, word(severity));
+                writeln!(to, "{time} {origin}: {word}{}", OneLine(&said.sentence()))
+            }
+        }
+    }
+}
+
+/// How Postfix marks severity.
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::ERROR => "error: ",
+        Severity::WARN => "warning: ",
+        _ => "",
+    }
+}
+
+/// What an event says.
+#[derive(Default)]
+struct Said {
+    message: String,
+    fields: Map<String, Value>,
+}
+
+impl Said {
+    fn sentence(&self) -> String {
+        let mut sentence = self.message.clone();
+        for (name, value) in &self.fields {
+            let space = if sentence.is_empty() { "" } else { " " };
+            // A string is shown with its quotes and escapes, as JSON does.
+            let _ = write!(sentence, "{space}{name}={value}");
+        }
+        sentence
+    }
+
+    /// A report is an object already; any other event becomes one.
+    fn object(mut self, time: &str, severity: Severity, target: &str) -> String {
+        let object = if target == Format::Json.target() {
+            self.message
+        } else {
+            self.fields.insert("target".to_owned(), target.into());
+            self.fields.insert("message".to_owned(), self.message.into());
+            Value::Object(self.fields).to_string()
+        };
+        let severity = severity.as_str().to_ascii_lowercase();
+        let rest = object.strip_prefix('{').unwrap_or("}");
+        format!(r#"{{"time":"{time}","level":"{severity}",{rest}"#)
+    }
+
+    fn note(&mut self, field: &Field, value: Value) {
+        self.fields.insert(field.name().to_owned(), value);
+    }
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            self.note(field, format!("{value:?}").into());
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message = value.to_owned();
+        } else {
+            self.note(field, value.into());
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.note(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.note(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.note(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.note(field, value.into());
+    }
+}
+
+/// Text without anything that could end the line or act on a terminal.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| f.write_char(if is_printable(c) { c } else { '?' }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: Format, level: Level, events: impl FnOnce()) -> Vec<String> {
+        let (sink, settings) = (Sink::default(), Settings { format, level, ..Settings::default() });
+        let writer = sink.clone();
+        tracing::subscriber::with_default(subscriber(&settings, move || writer.clone()), events);
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_postscreen_line_has_the_header_that_log_tools_expect() {
+        let lines = logged(Format::Postscreen, Level::Info, || {
+            tracing::info!(target: Format::Postscreen.target(), "PASS NEW [192.0.2.1]:25");
+            tracing::warn!(list = "zen.example", "list suspended");
+        });
+        let (time, rest) = lines[0].split_once(' ').unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+        let (_, rest) = rest.split_once(' ').unwrap();
+        let pid = std::process::id();
+        assert_eq!(rest, format!("postfix/postscreen[{pid}]: PASS NEW [192.0.2.1]:25"));
+        assert!(lines[1].ends_with("]: warning: list suspended list=\"zen.example\""), "{}", lines[1]);
+    }
+
+    #[test]
+    fn only_the_chosen_format_is_written() {
+        let say = || {
+            tracing::info!(target: Format::Text.target(), "sentence");
+            tracing::info!(target: Format::Json.target(), "{{\"id\":1}}");
+            tracing::info!(target: Format::Postscreen.target(), "line");
+        };
+        assert!(
+            matches!(&logged(Format::Text, Level::Info, say)[..], [line] if line.ends_with("INFO  sentence"))
+        );
+        assert!(matches!(&logged(Format::Json, Level::Info, say)[..], [line] if line.ends_with("\"id\":1}")));
+        assert!(
+            matches!(&logged(Format::Postscreen, Level::Info, say)[..], [line] if line.ends_with(": line"))
+        );
+        assert!(logged(Format::Text, Level::Warn, say).is_empty());
+    }
+
+    #[test]
+    fn libraries_are_heard_when_something_is_wrong() {
+        let say = || {
+            tracing::info!(target: "library", "chatter");
+            tracing::warn!(target: "library", "trouble");
+        };
+        assert!(matches!(&logged(Format::Text, Level::Debug, say)[..], [line] if line.contains("trouble")));
+        assert!(logged(Format::Text, Level::Error, say).is_empty());
+    }
+
+    #[test]
+    fn one_event_is_one_line_whatever_is_in_it() {
+        let nasty = "a\r\nb\u{1b}[31m\u{202e}c\u{9b}\"";
+        for format in [Format::Text, Format::Json, Format::Postscreen] {
+            let lines = logged(format, Level::Info, || {
+                tracing::warn!(quoted = nasty, shown = ?nasty, raw = %nasty, "{nasty}");
+            });
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            assert!(lines[0].chars().all(is_printable), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_in_json_carries_its_fields_as_they_are() {
+        let lines =
+            logged(Format::Json, Level::Info, || tracing::warn!(n = 7, up = true, why = "so", "text"));
+        let object: Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(object["level"], "warn");
+        assert_eq!((&object["n"], &object["up"], &object["why"]), (&7.into(), &true.into(), &"so".into()));
+        assert_eq!(object["message"], "text");
+    }
+
+    /// A reader that takes nothing until it is told to.
+    struct Stuck(Receiver<()>);
+
+    impl io::Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_reader_costs_lines_and_no_time() {
+        let (go, wait) = channel();
+        let (writer, log) = writer(Stuck(wait));
+        tracing::subscriber::with_default(subscriber(&Settings::default(), writer), || {
+            (0..3 * LINES_IN_FLIGHT).for_each(|n| tracing::warn!(n, "line"));
+        });
+        let expected = u64::try_from(2 * LINES_IN_FLIGHT).unwrap();
+        assert!((expected - 2..=expected).contains(&log.dropped().lines()), "{}", log.dropped().lines());
+        drop(go);
+    }
+
+    #[test]
+    fn names_of_formats_and_levels_are_told_when_wrong() {
+        assert_eq!("postscreen".parse(), Ok(Format::Postscreen));
+        assert_eq!("debug".parse(), Ok(Level::Debug));
+        assert!("syslog".parse::<Format>().unwrap_err().contains("text, json or postscreen"));
+        assert!("verbose".parse::<Level>().unwrap_err().contains("error, warn, info, debug or trace"));
+    }
+}
