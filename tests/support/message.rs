@@ -61,6 +61,13 @@ pub fn without_received(delivered: &[u8]) -> Vec<u8> {
     kept
 }
 
+/// What is below the header of a message, with LF or CRLF line ends.
+pub fn body(mail: &[u8]) -> Vec<u8> {
+    let mut lines = mail.split_inclusive(|byte| *byte == b'\n');
+    lines.by_ref().find(|line| line.trim_ascii().is_empty());
+    lines.flatten().copied().collect()
+}
+
 /// The first Received field of a delivered message, unfolded: what the last server says of its client.
 pub fn received(delivered: &[u8]) -> String {
     let text = String::from_utf8_lossy(delivered);

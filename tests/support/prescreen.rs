@@ -8,7 +8,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
@@ -18,6 +17,12 @@ use super::{PATIENCE, eventually, free_address};
 
 /// The program that cargo built.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_prescreen");
+
+/// The allowlist's file in the folder of a prescreen.
+const STORE: &str = "allowlist";
+
+/// Connections by outcome.
+const CONNECTIONS: &str = "prescreen_connections_total";
 
 /// A configuration, key by key. It starts as what every test needs; the rest is prescreen's own default.
 #[derive(Clone)]
@@ -99,14 +104,11 @@ pub struct Prescreen {
     pub smtp: SocketAddr,
 }
 
-/// What one connection came to, as prescreen reports it.
-pub type Finding = Value;
-
 impl Prescreen {
     #[track_caller]
     fn launch(config: Config, home: TempDir, wrapper: &[&str]) -> Self {
         let file = home.path().join("prescreen.toml");
-        let store = home.path().join("allowlist");
+        let store = home.path().join(STORE);
         let config = config.set("allowlist.path", &format!("'{}'", store.display()));
         fs::write(&file, config.toml()).unwrap();
         let mut command = wrapper.to_vec();
@@ -118,25 +120,13 @@ impl Prescreen {
         prescreen
     }
 
-    /// Ends it by a signal and starts it again at the same addresses, over the same store.
-    #[track_caller]
-    pub fn restart(self, signal: &str) -> Self {
-        self.restart_after(signal, |_| {})
-    }
-
-    /// As [`Prescreen::restart`], with something done to the store's file in between.
-    #[track_caller]
-    pub fn restart_after(self, signal: &str, meanwhile: impl FnOnce(&Path)) -> Self {
+    /// Ends it by a signal; what it leaves behind can be started again at the same addresses.
+    pub fn stop(self, signal: &str) -> Stopped {
         let Self { mut daemon, config, home, .. } = self;
         daemon.signal(signal);
         daemon.wait();
-        drop(daemon);
-        let store = home.path().join("allowlist");
-        meanwhile(&store);
         fs::rename(home.path().join("log"), home.path().join("log.before")).unwrap();
-        let mut prescreen = Self::launch(config, home, &[]);
-        prescreen.await_status("/readyz", 200);
-        prescreen
+        Stopped { config, home }
     }
 
     /// Its own folder: configuration, store, log.
@@ -157,6 +147,11 @@ impl Prescreen {
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         self.daemon.wait()
+    }
+
+    /// Its exit status if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.daemon.ended()
     }
 
     /// Everything it has written since it started.
@@ -201,12 +196,64 @@ impl Prescreen {
         sum(&body, name, labels)
     }
 
+    /// Waits until what the allowlist knows is on disk, too.
+    #[track_caller]
+    pub fn await_stored(&self) {
+        // TODO: name the metric
+    }
+
+    /// Connections that have come to an end, by the labels of their outcome.
+    #[track_caller]
+    pub fn connections(&self, labels: &[&str]) -> f64 {
+        self.metric(CONNECTIONS, labels)
+    }
+
+    /// Every connection ends in exactly one outcome: waits for the last, and expects no more.
+    #[track_caller]
+    pub fn one_outcome_for_each_of(&self, connections: u32) {
+        self.await_connections(f64::from(connections));
+        assert_eq!(self.connections(&[]), f64::from(connections), "outcomes");
+    }
+
+    /// Waits until so many connections have come to an end.
+    #[track_caller]
+    pub fn await_connections(&self, at_least: f64) {
+        self.await_metric(CONNECTIONS, &[], at_least);
+    }
+
     /// Waits until a metric has reached a value.
     #[track_caller]
     pub fn await_metric(&self, name: &str, labels: &[&str], at_least: f64) {
         eventually(&format!("{name}{labels:?} to reach {at_least}"), || {
             (self.metric(name, labels) >= at_least).then_some(())
         });
+    }
+}
+
+/// What an ended prescreen leaves behind.
+pub struct Stopped {
+    /// Its configuration; may be changed before it is started again.
+    pub config: Config,
+    home: TempDir,
+}
+
+impl Stopped {
+    /// The folder of its configuration, its store and its logs.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The allowlist's file.
+    pub fn store(&self) -> PathBuf {
+        self.home.path().join(STORE)
+    }
+
+    /// Starts it again, over the same store.
+    #[track_caller]
+    pub fn start(self) -> Prescreen {
+        let mut prescreen = Prescreen::launch(self.config, self.home, &[]);
+        prescreen.await_status("/readyz", 200);
+        prescreen
     }
 }
 

@@ -91,7 +91,7 @@ impl Talk {
     /// Reads one whole reply.
     #[track_caller]
     pub fn reply(&mut self) -> Said {
-        match self.next_reply() {
+        match self.reply_or_end() {
             Some(said) => said,
             None => panic!("the server closed the connection\n{}", self.record),
         }
@@ -118,16 +118,29 @@ impl Talk {
     #[track_caller]
     pub fn closed(&mut self) -> Vec<Said> {
         let mut replies = Vec::new();
-        while let Some(said) = self.next_reply() {
+        while let Some(said) = self.reply_or_end() {
             replies.push(said);
         }
         replies
+    }
+
+    /// Says one thing more to a server that may have closed already, and reads up to the end.
+    #[track_caller]
+    pub fn closed_after(&mut self, line: &str) -> Vec<Said> {
+        let _ = self.try_send(format!("{line}\r\n").as_bytes());
+        self.closed()
     }
 
     /// Says nothing more, and still listens.
     pub fn half_close(&mut self) {
         self.note("C", b"(half-close)");
         self.stream.get_ref().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The same to a server that may have closed already.
+    pub fn try_half_close(&mut self) {
+        self.note("C", b"(half-close)");
+        let _ = self.stream.get_ref().shutdown(Shutdown::Write);
     }
 
     /// The client's own port: tells its connection from others in a log.
@@ -140,9 +153,9 @@ impl Talk {
         &self.record
     }
 
-    /// One reply; `None` when the server has closed.
+    /// Reads one reply; `None` when the server has closed.
     #[track_caller]
-    fn next_reply(&mut self) -> Option<Said> {
+    pub fn reply_or_end(&mut self) -> Option<Said> {
         let mut lines = Vec::new();
         loop {
             let mut line = Vec::new();
