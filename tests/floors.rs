@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FLOORS: [&str; 22] = [
+const FLOORS: [&str; 23] = [
     "nearest",
+    "time",
     "smtp",
     "proxy_protocol",
     "dns",

@@ -9,7 +9,7 @@ use super::Config;
 use super::grammar::{file, network, number, socket, time, word};
 use super::listen::Listener;
 use super::slot::{Slot, list, list_of_phrases, one, optional};
-use super::time::Unit::{Days, Seconds};
+use crate::time::Unit::{Days, Seconds};
 
 /// A `[section]` and its keys; the top level has no name.
 pub(super) struct Section<'a> {

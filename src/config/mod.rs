@@ -23,7 +23,6 @@ mod listen;
 mod problem;
 mod raw;
 mod slot;
-pub mod time;
 
 pub use example::example;
 pub use layers::{Override, variable};

@@ -29,7 +29,7 @@ pub struct Problem {
     pub key: Option<String>,
     /// The value as written, shortened if long.
     pub value: Option<String>,
-    /// What is wrong and, behind the first semicolon, what would be right.
+    /// What is wrong and, behind the first semicolon or colon, what would be right.
     pub what: String,
 }
 
@@ -56,7 +56,7 @@ impl Problem {
 
     /// What would be right.
     pub fn remedy(&self) -> Option<&str> {
-        self.what.split_once("; ").map(|(_, remedy)| remedy)
+        self.what.split_once("; ").or_else(|| self.what.split_once(": ")).map(|(_, remedy)| remedy)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Postfix would write for them, so that one grammar serves all.
 
 use super::problem::{Place, Problem};
+use crate::table::words;
 
 /// A value as given, and where.
 #[derive(Clone, Debug)]
@@ -52,11 +53,13 @@ impl Raw {
             }
             Form::List(items) => Ok(items.clone()),
             Form::Text(text) => {
-                let words = match split {
-                    Split::Words => words(text).map_err(|what| vec![Problem::with(self, what)])?,
-                    Split::Commas => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
-                };
-                Ok(words.into_iter().map(|word| Self::text(word, self.place.clone())).collect())
+                let item = |text| Self::text(text, self.place.clone());
+                Ok(match split {
+                    Split::Words => words(text).map(item).collect(),
+                    Split::Commas => {
+                        text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(item).collect()
+                    }
+                })
             }
         }
     }
@@ -69,35 +72,6 @@ pub(super) enum Split {
     Words,
     /// At commas alone: the items hold spaces.
     Commas,
-}
-
-/// Splits a list as Postfix does: at commas and white space, but not inside braces.
-pub(super) fn words(text: &str) -> Result<Vec<&str>, String> {
-    let mut words = Vec::new();
-    let mut start = None;
-    let mut depth = 0_usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => {
-                depth = depth
-                    .checked_sub(1)
-                    .ok_or("a brace is closed that was never opened; remove the \"}\"")?;
-            }
-            _ => {}
-        }
-        let separates = depth == 0 && (c == ',' || c.is_ascii_whitespace());
-        if !separates {
-            start.get_or_insert(at);
-        } else if let Some(begun) = start.take() {
-            words.push(&text[begun..at]);
-        }
-    }
-    if depth > 0 {
-        return Err("a brace is not closed; add the \"}\"".to_owned());
-    }
-    words.extend(start.map(|begun| &text[begun..]));
-    Ok(words)
 }
 
 /// A value in one line of bearable length.
@@ -113,15 +87,6 @@ pub(super) fn shortened(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_is_split_at_commas_and_space_outside_braces() {
-        assert_eq!(words("a, b\tc,,d").unwrap(), ["a", "b", "c", "d"]);
-        assert_eq!(words("inline:{ k = v, l=w } x").unwrap(), ["inline:{ k = v, l=w }", "x"]);
-        assert!(words("").unwrap().is_empty());
-        assert!(words("{ a").unwrap_err().contains("not closed"));
-        assert!(words("a }").unwrap_err().contains("never opened"));
-    }
 
     #[test]
     fn long_values_are_shown_in_one_short_line() {

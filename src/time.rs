@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// What a bare number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// `ms`
     Milliseconds,
     /// `s`
@@ -26,7 +26,7 @@ impl Unit {
         [Self::Weeks, Self::Days, Self::Hours, Self::Minutes, Self::Seconds, Self::Milliseconds];
 
     /// As written behind a number.
-    pub fn suffix(self) -> &'static str {
+    pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Milliseconds => "ms",
             Self::Seconds => "s",
@@ -50,7 +50,7 @@ impl Unit {
 }
 
 /// Reads a time; a bare number counts `unit`. The error says what would be right.
-pub fn parse(text: &str, unit: Unit) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str, unit: Unit) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, suffix) = text.split_at(digits);
     let unit = match Unit::ALL.into_iter().find(|known| known.suffix() == suffix) {
@@ -72,7 +72,7 @@ pub fn parse(text: &str, unit: Unit) -> Result<Duration, String> {
 }
 
 /// Writes a time in the largest unit that gives a whole number, weeks left aside: people say 30 days.
-pub fn show(time: Duration) -> String {
+pub(crate) fn show(time: Duration) -> String {
     let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     if milliseconds == 0 {
         return "0s".to_owned();
