@@ -30,7 +30,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 
 /// All sections but `[[listen]]`, in the order in which the example shows them.
 pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
-    let Config { base: _, hostname, listen: _, backend, dns, limits, allowlist, tls, relay } = config;
+    let Config { base: _, hostname, listen: _, backend, dns, limits, allowlist, tls, relay, log } = config;
     vec![
         section(
             "",
@@ -224,6 +224,27 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
                     "max_pipes",
                     one(&mut relay.max_pipes, number(0..=usize::MAX)),
                     "Pipes of the whole process; 0 never splices. An ordinary user is given 256.",
+                ),
+            ],
+        ),
+        section(
+            "log",
+            "One line for each connection, on standard output.",
+            vec![
+                key(
+                    "format",
+                    one(&mut log.format, word("text, json or postscreen")),
+                    "A sentence for people, an object with every fact, or the lines that postscreen would write.",
+                ),
+                key(
+                    "level",
+                    one(&mut log.level, word("error, warn, info, debug or trace")),
+                    "The least severe that is logged; info shows every connection.",
+                ),
+                key(
+                    "syslog_name",
+                    one(&mut log.syslog_name, word("name")),
+                    "The part before /postscreen in the program tag of the postscreen format.",
                 ),
             ],
         ),

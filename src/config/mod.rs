@@ -32,6 +32,7 @@ pub use problem::{Place, Problem, Warning};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::report::log;
 use crate::{allowlist, dns, handoff, limits, relay, tls};
 
 /// Everything that can be set, with its defaults.
@@ -55,6 +56,8 @@ pub struct Config {
     pub tls: tls::Settings,
     /// Forwarding.
     pub relay: relay::Settings,
+    /// What is logged, and how it looks.
+    pub log: log::Settings,
 }
 
 /// Where the configuration is written.
@@ -138,6 +141,7 @@ impl Default for Config {
             allowlist: allowlist::Settings::default(),
             tls: tls::Settings::default(),
             relay: relay::Settings::default(),
+            log: log::Settings::default(),
         }
     }
 }
