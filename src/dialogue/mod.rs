@@ -1,34 +1,29 @@
-//! SMTP with the client until the hand-off.
+//! SMTP with the client until the hand-off: sans-IO, a line in and a [`Step`] out.
+//!
+//! A [`Session`] greets, learns HELO and the envelope, holds the client to the deep tests and counts its errors. It
+//! judges no address itself: a command that the restriction lists have a say in becomes a [`Pending`], which only
+//! [`Session::decided`] can finish, and a recipient that they permit becomes [`Checked`], which only the backend's
+//! reply can finish. So nothing reaches a backend unchecked, and nothing is answered twice.
+//!
+//! What the client reads is Postfix smtpd's, word by word, because that is what log tools, senders and administrators
+//! know.
+//!
+//! It refuses to read a socket, to look at a clock, and to answer the end of a message.
 
-use crate::smtp::envelope::{Helo, Mail, Rcpt};
+mod commands;
+mod deep;
+mod ehlo;
+mod errors;
+mod finding;
+mod footer;
+mod forbidden;
+mod outcome;
+mod session;
+mod settings;
+mod step;
 
-/// Proof that every restriction list permits this recipient; only [`dialogue`](self) makes it.
-#[derive(Debug)]
-pub struct Checked {
-    transaction: u64,
-    helo: Option<Helo>,
-    mail: Mail,
-    rcpt: Rcpt,
-}
-
-impl Checked {
-    /// The mail transaction, counted over the session. Another MAIL, even with the same text, is another one.
-    pub fn transaction(&self) -> u64 {
-        self.transaction
-    }
-
-    /// HELO or EHLO, if said.
-    pub fn helo(&self) -> Option<&Helo> {
-        self.helo.as_ref()
-    }
-
-    /// The MAIL that opened the transaction.
-    pub fn mail(&self) -> &Mail {
-        &self.mail
-    }
-
-    /// The recipient that was permitted.
-    pub fn rcpt(&self) -> &Rcpt {
-        &self.rcpt
-    }
-}
+pub use finding::{After, EXCERPT, Envelope, Finding, RefusedBy};
+pub use forbidden::ForbiddenCommands;
+pub use session::{Peer, Session};
+pub use settings::{Auth, ErrorSettings, Offer, Settings};
+pub use step::{Checked, ContentCommand, Passthrough, Pending, Released, Step, Waiting};

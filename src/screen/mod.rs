@@ -47,6 +47,36 @@ pub enum Action {
     Drop,
 }
 
+/// What a failed test comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// Nothing but a note.
+    GoOn,
+    /// The session goes on, and every recipient is told this.
+    Stand(Reply),
+    /// This is said, and the connection closed.
+    Refuse(Reply),
+}
+
+impl Action {
+    /// What failing a test comes to: the one place that gives `ignore`, `enforce` and `drop` their meaning.
+    pub fn consequence(self, enforced: Reply, dropped: Reply) -> Consequence {
+        match self {
+            Self::Ignore => Consequence::GoOn,
+            Self::Enforce => Consequence::Stand(enforced),
+            Self::Drop => Consequence::Refuse(dropped),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Screened {
+    /// What screening would have brought, for tests of what comes behind it.
+    pub(crate) fn for_test(standing: Option<Reply>, deep: Vec<(Test, Action)>, teased: bool) -> Self {
+        Self { standing, record: Record::default(), deep, teased }
+    }
+}
+
 impl Screened {
     /// What every RCPT is answered, where a test failed under `enforce`.
     pub fn standing(&self) -> Option<&Reply> {

@@ -1,5 +1,7 @@
 //! What a client has said of itself and of its mail: HELO, MAIL and RCPT as parsed values that can be replayed.
 
+use std::fmt;
+
 use super::address::{Address, PathSyntax, ReversePath};
 use super::command::{Verb, decimal};
 use super::syntax::SyntaxError;
@@ -71,6 +73,16 @@ impl Parameter {
     /// Whether this is `keyword`, in any case.
     pub fn is(&self, keyword: &str) -> bool {
         self.keyword.eq_ignore_ascii_case(keyword)
+    }
+}
+
+/// Prints `keyword[=value]`, as it is replayed.
+impl fmt::Display for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.keyword),
+            None => f.write_str(&self.keyword),
+        }
     }
 }
 
@@ -169,13 +181,8 @@ fn parameters<'a>(verb: Verb, words: impl Iterator<Item = &'a str>) -> Result<Ve
 /// The command's argument, put together from what was understood: one blank between words, `<>` around the path.
 fn replay(keyword: &str, path: &str, parameters: &[Parameter]) -> String {
     let mut argument = format!("{keyword}:<{path}>");
-    for Parameter { keyword, value } in parameters {
-        argument.push(' ');
-        argument.push_str(keyword);
-        if let Some(value) = value {
-            argument.push('=');
-            argument.push_str(value);
-        }
+    for parameter in parameters {
+        argument.push_str(&format!(" {parameter}"));
     }
     argument
 }

@@ -1,0 +1,141 @@
+//! The deep tests: what only shows once a client talks.
+//!
+//! A test is passed at the first RCPT that comes in sequence, behind a MAIL that was accepted: by then a client has
+//! had the occasion to fail. Which of the tests a session is held to, and what a failure does, the screen has said.
+
+use crate::allowlist::Test;
+use crate::screen::Action;
+use crate::smtp::command::Verb;
+
+use super::forbidden::ForbiddenCommands;
+
+/// The deep tests of one session.
+#[derive(Debug)]
+pub(super) struct DeepTests(Vec<Watched>);
+
+#[derive(Debug)]
+struct Watched {
+    test: Test,
+    action: Action,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Passed,
+    Failed,
+}
+
+impl DeepTests {
+    pub(super) fn new(tests: &[(Test, Action)]) -> Self {
+        let watch = |&(test, action): &(Test, Action)| Watched { test, action, state: State::Open };
+        Self(tests.iter().map(watch).collect())
+    }
+
+    /// Whether the client is held to `test` and has not failed it yet. Having passed it does not end it: a failure
+    /// later in the session takes the pass back.
+    pub(super) fn watches(&self, test: Test) -> bool {
+        self.0.iter().any(|watched| watched.test == test && watched.state != State::Failed)
+    }
+
+    /// Whether the client is held to `test` and has not passed it yet.
+    pub(super) fn awaits(&self, test: Test) -> bool {
+        self.0.iter().any(|watched| watched.test == test && watched.state != State::Passed)
+    }
+
+    /// Marks `test` as failed; what that leads to, the first time.
+    pub(super) fn fail(&mut self, test: Test) -> Option<Action> {
+        let watched = self.0.iter_mut().find(|watched| watched.test == test)?;
+        if watched.state == State::Failed {
+            return None;
+        }
+        watched.state = State::Failed;
+        Some(watched.action)
+    }
+
+    /// Marks what was not failed as passed; returns what is new.
+    pub(super) fn pass(&mut self) -> Vec<Test> {
+        let open = self.0.iter_mut().filter(|watched| watched.state == State::Open);
+        open.map(|watched| {
+            watched.state = State::Passed;
+            watched.test
+        })
+        .collect()
+    }
+
+    /// What has been passed and not failed since.
+    pub(super) fn passed(&self) -> Vec<Test> {
+        let passed = self.0.iter().filter(|watched| watched.state == State::Passed);
+        passed.map(|watched| watched.test).collect()
+    }
+}
+
+/// The first word of a line and what stands behind it, split as postscreen does: at spaces.
+pub(super) fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii_start();
+    let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+    let (word, rest) = line.split_at_checked(end).unwrap_or((line, &[]));
+    (word, rest.trim_ascii_start())
+}
+
+/// Whether a line is no SMTP at all: a header field, another protocol, or bytes that are no text.
+pub(super) fn is_non_smtp(line: &[u8], forbidden: &ForbiddenCommands) -> bool {
+    let (word, _) = first_word(line);
+    let Ok(word) = std::str::from_utf8(word) else { return true };
+    if Verb::of(word).is_some() {
+        return false;
+    }
+    std::str::from_utf8(line).is_err() || is_header_label(word) || forbidden.contains(word)
+}
+
+/// Whether `word` begins a header field: printable characters, then a colon (RFC 5322 §2.2).
+fn is_header_label(word: &str) -> bool {
+    let (label, colon) = word.split_once(':').map_or((word, false), |(label, _)| (label, true));
+    colon && !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_is_failed_once_and_a_pass_can_be_lost() {
+        let mut tests =
+            DeepTests::new(&[(Test::Pipelining, Action::Drop), (Test::BareNewline, Action::Ignore)]);
+        assert!(tests.awaits(Test::Pipelining));
+        assert!(!tests.watches(Test::NonSmtpCommand));
+        assert_eq!(tests.pass(), [Test::Pipelining, Test::BareNewline]);
+        assert_eq!(tests.pass(), []);
+        assert!(!tests.awaits(Test::Pipelining));
+        assert_eq!(tests.fail(Test::Pipelining), Some(Action::Drop));
+        assert_eq!(tests.fail(Test::Pipelining), None);
+        assert_eq!(tests.fail(Test::NonSmtpCommand), None);
+        assert_eq!(tests.passed(), [Test::BareNewline]);
+    }
+
+    #[test]
+    fn what_is_no_smtp() {
+        let forbidden = ForbiddenCommands::default();
+        let tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+        for line in [
+            b"GET / HTTP/1.1".as_slice(),
+            b"post /x",
+            b"CONNECT a:25",
+            b"Subject: x",
+            b"MAILFROM:<a@b>",
+            b"123",
+            b"\x03\x00\x00\x13\x0e",
+            b"SSH-2.0-\xff",
+            b"FOO \xff",
+            tls_hello,
+        ] {
+            assert!(is_non_smtp(line, &forbidden), "{}", String::from_utf8_lossy(line));
+        }
+        for line in
+            [b"EHLO x".as_slice(), b"mail FROM:<\xff>", b"foo", b"XCLIENT a=b", b"Subject : x", b"", b"  "]
+        {
+            assert!(!is_non_smtp(line, &forbidden), "{}", String::from_utf8_lossy(line));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What a command comes to once it was judged, or a recipient once the backend has answered.
+
+use std::sync::Arc;
+
+use crate::allowlist::Test;
+use crate::policy::{Cause, Decision, Effects, Judgement};
+use crate::smtp::command::Verb;
+use crate::smtp::envelope::{Helo, Mail, Rcpt};
+use crate::smtp::reply::Reply;
+
+use super::ehlo::{self, Channel, Pipelining};
+use super::errors::Class;
+use super::finding::{Envelope, Finding, RefusedBy};
+use super::session::{Fault, Offered, Session, Transaction};
+use super::step::{Awaited, Checked, Pending, Released, Step};
+
+impl Session {
+    /// The restriction lists have spoken: the command takes effect, or it is refused.
+    pub fn decided(&mut self, pending: Pending, judgement: Judgement) -> Step {
+        let Judgement { decision, effects, notes } = judgement;
+        let envelope = || self.envelope_of(&pending.command);
+        let notes: Vec<_> =
+            notes.into_iter().map(|note| Finding::Note { envelope: envelope(), note }).collect();
+        self.findings.extend(notes);
+        match decision {
+            Decision::Permit => self.permitted_with(pending, effects),
+            Decision::Refuse { reply, cause } => self.refused(&pending.command, reply, cause),
+            Decision::HangUp { cause } => {
+                let envelope = self.envelope_of(&pending.command);
+                self.findings.push(Finding::HungUpOn { envelope, cause });
+                Step::Close { replies: Vec::new(), delay: None }
+            }
+        }
+    }
+
+    /// The backend's answer to a recipient is the answer, in its own words. A refusal is no error of the client's
+    /// own making.
+    pub fn answered(&mut self, checked: Checked, reply: Reply) -> Step {
+        let Checked { rcpt, effects, .. } = checked;
+        match reply.code() {
+            200..300 => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.accepted += 1;
+                    transaction.last = Some(rcpt);
+                    merge(&mut transaction.effects, effects);
+                }
+                self.commands = 0;
+                self.pass_on(reply, None)
+            }
+            400..600 => {
+                self.commands = self.commands.saturating_sub(1);
+                self.blame(Fault::Backend);
+                let envelope = self.envelope(Verb::Rcpt.as_str(), None, Some(&rcpt));
+                self.findings.push(Finding::BackendReject { envelope, reply: reply.clone() });
+                self.pass_on(reply, Some(Class::Recipient))
+            }
+            // 354 to RCPT makes no sense, and a client that believed it would send its message to nobody.
+            _ => self.not_asked(&rcpt),
+        }
+    }
+
+    /// No backend could be asked for the recipient: 451, and no error of the client's.
+    pub fn unavailable(&mut self, checked: Checked) -> Step {
+        self.not_asked(&checked.rcpt)
+    }
+
+    fn not_asked(&mut self, rcpt: &Rcpt) -> Step {
+        self.blame(Fault::Ours);
+        let envelope = self.envelope(Verb::Rcpt.as_str(), None, Some(rcpt));
+        self.findings.push(Finding::Unavailable { envelope });
+        self.say(Reply::new(451, "4.3.0 Service temporarily unavailable"))
+    }
+
+    /// The command takes effect.
+    pub(super) fn permitted(&mut self, pending: Pending) -> Step {
+        self.permitted_with(pending, Effects::default())
+    }
+
+    fn permitted_with(&mut self, pending: Pending, effects: Effects) -> Step {
+        match pending.command {
+            Awaited::Connect => self.say(self.greeting()),
+            Awaited::Helo(helo) => {
+                self.introduce(helo);
+                self.say(Reply::new(250, self.settings.hostname.clone()))
+            }
+            Awaited::Ehlo(helo) => {
+                self.introduce(helo);
+                let reply = self.offers();
+                self.say(reply)
+            }
+            Awaited::Mail(mail) => {
+                self.transaction = Some(Transaction::new(self.transactions, mail, effects));
+                self.say(Reply::new(250, "2.1.0 Ok"))
+            }
+            Awaited::Rcpt(rcpt) => self.forward(rcpt, effects),
+            Awaited::Data(command) => {
+                let Some(transaction) = &mut self.transaction else { return self.say(no_transaction()) };
+                merge(&mut transaction.effects, effects);
+                let effects = transaction.effects.clone();
+                Step::Relay(Released { command, transaction: transaction.number, effects })
+            }
+            Awaited::Vrfy(rcpt) => self.say(Reply::new(252, format!("2.0.0 {}", rcpt.argument))),
+            Awaited::Etrn(_) => {
+                let reply = self.dress(Reply::new(458, "Unable to queue messages"));
+                self.pass_on(reply, Some(Class::Client))
+            }
+        }
+    }
+
+    /// A list refuses the command.
+    fn refused(&mut self, command: &Awaited, reply: Reply, cause: Cause) -> Step {
+        let envelope = self.envelope_of(command);
+        let by = RefusedBy::Restriction(cause);
+        match command {
+            Awaited::Connect => self.refuse_connection(envelope, reply, by),
+            Awaited::Data(command) if command.verb() == Verb::Bdat => {
+                self.findings.push(Finding::Reject { envelope, reply: self.dress(reply.clone()), by });
+                self.close(vec![reply])
+            }
+            Awaited::Rcpt(_) => {
+                self.blame(Fault::Client);
+                self.refuse(envelope, reply, by, Some(Class::Client))
+            }
+            _ => self.refuse(envelope, reply, by, Some(Class::Client)),
+        }
+    }
+
+    /// With `delay_reject = no` the refusal takes the greeting's place. Behind the teaser `220-` it cannot, since
+    /// all lines of a reply have one code: the greeting is completed, and the first command is told.
+    fn refuse_connection(&mut self, envelope: Envelope, reply: Reply, by: RefusedBy) -> Step {
+        if self.screened.teased() {
+            self.findings.push(Finding::Reject { envelope, reply: self.dress(reply.clone()), by });
+            self.denied = Some(reply);
+            return self.say(self.greeting());
+        }
+        let name = self.peer.names.found().and_then(|names| names.name.as_deref()).unwrap_or("unknown");
+        let address = self.peer.client.ip().to_canonical();
+        self.denied = Some(Reply::new(503, format!("5.7.0 Error: access denied for {name}[{address}]")));
+        self.refuse(envelope, reply, by, Some(Class::Client))
+    }
+
+    /// Refuses a command, and tells of it.
+    pub(super) fn refuse(
+        &mut self,
+        envelope: Envelope,
+        reply: Reply,
+        by: RefusedBy,
+        class: Option<Class>,
+    ) -> Step {
+        let reply = self.dress(reply);
+        self.findings.push(Finding::Reject { envelope, reply: reply.clone(), by });
+        self.pass_on(reply, class)
+    }
+
+    /// Notes whose doing it is that a recipient was not accepted.
+    pub(super) fn blame(&mut self, fault: Fault) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.fault = transaction.fault.max(Some(fault));
+        }
+    }
+
+    fn forward(&mut self, rcpt: Arc<Rcpt>, effects: Effects) -> Step {
+        let Some(transaction) = &self.transaction else { return self.say(no_transaction()) };
+        Step::Forward(Checked {
+            transaction: transaction.number,
+            helo: self.helo.clone(),
+            mail: Arc::clone(&transaction.mail),
+            rcpt,
+            effects,
+        })
+    }
+
+    /// HELO and EHLO begin anew (RFC 5321 §4.1.4).
+    fn introduce(&mut self, helo: Arc<Helo>) {
+        self.protocol = helo.protocol;
+        self.helo = Some(helo);
+        self.transaction = None;
+    }
+
+    fn offers(&mut self) -> Reply {
+        let pipelining =
+            if self.deep.awaits(Test::Pipelining) { Pipelining::UnderTest } else { Pipelining::Allowed };
+        let channel = if self.tls.is_some() { Channel::Tls } else { Channel::Plain };
+        let lines = ehlo::lines(&self.settings, &self.offer, pipelining, channel);
+        let offered = lines.iter().any(|line| line == "PIPELINING");
+        self.pipelining = if offered { Offered::Yes } else { Offered::No };
+        Reply::multiline(250, lines)
+    }
+
+    fn envelope_of(&self, command: &Awaited) -> Envelope {
+        match command {
+            Awaited::Connect => self.envelope("CONNECT", None, None),
+            Awaited::Helo(helo) => self.envelope_with(Verb::Helo, helo),
+            Awaited::Ehlo(helo) => self.envelope_with(Verb::Ehlo, helo),
+            Awaited::Mail(mail) => self.envelope(Verb::Mail.as_str(), Some(mail), None),
+            Awaited::Rcpt(rcpt) => self.envelope(Verb::Rcpt.as_str(), None, Some(rcpt)),
+            Awaited::Data(command) => self.envelope(command.verb().as_str(), None, None),
+            Awaited::Vrfy(rcpt) => self.envelope(Verb::Vrfy.as_str(), None, Some(rcpt)),
+            Awaited::Etrn(_) => self.envelope(Verb::Etrn.as_str(), None, None),
+        }
+    }
+
+    fn envelope_with(&self, verb: Verb, helo: &Helo) -> Envelope {
+        Envelope {
+            protocol: helo.protocol,
+            helo: Some(helo.name.clone()),
+            sender: None,
+            ..self.envelope(verb.as_str(), None, None)
+        }
+    }
+
+    /// The envelope as a log line shows it; `mail` where MAIL has not taken effect yet.
+    pub(super) fn envelope(
+        &self,
+        command: &'static str,
+        mail: Option<&Mail>,
+        rcpt: Option<&Rcpt>,
+    ) -> Envelope {
+        let begun = self.transaction.as_ref().map(|transaction| &*transaction.mail);
+        Envelope {
+            command,
+            sender: mail.or(begun).map(|mail| mail.sender.as_str().to_owned()),
+            recipient: rcpt.map(|rcpt| rcpt.recipient.as_str().to_owned()),
+            protocol: self.protocol,
+            helo: self.helo.as_ref().map(|helo| helo.name.clone()),
+        }
+    }
+}
+
+/// Adds what is not there yet: lists that are judged for each recipient give the same line each time.
+fn merge(effects: &mut Effects, more: Effects) {
+    for (lines, more) in [(&mut effects.prepend, more.prepend), (&mut effects.bcc, more.bcc)] {
+        for line in more {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+}
+
+/// A judgement for a transaction that has ended meanwhile: the caller has mixed up its steps, the client has not.
+fn no_transaction() -> Reply {
+    Reply::new(451, "4.3.0 Service temporarily unavailable")
+}

@@ -1,0 +1,473 @@
+//! The session: what is known of the client and its mail, and the order in which a line is looked at.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::allowlist::Test;
+use crate::policy::{ClientNames, Effects, Facts, TlsFacts};
+use crate::screen::{Consequence, Screened};
+use crate::smtp::command::{Command, Verb};
+use crate::smtp::envelope::{Helo, Mail, Protocol, Rcpt};
+use crate::smtp::line::{Ending, Line};
+use crate::smtp::reply::Reply;
+
+use super::commands;
+use super::deep::{self, DeepTests};
+use super::errors::{Class, Errors};
+use super::finding::{After, Finding, excerpt};
+use super::footer;
+use super::settings::{Offer, Settings};
+use super::step::{Awaited, Pending, Step, Waiting};
+
+/// Who talks with whom.
+#[derive(Debug)]
+pub struct Peer {
+    /// The client's address and port.
+    pub client: SocketAddr,
+    /// The address and port that it connected to.
+    pub server: SocketAddr,
+    /// The client's names.
+    pub names: ClientNames,
+    /// The connection's id, unique in the life of the process.
+    pub id: String,
+}
+
+/// One client's dialogue, from the greeting to the hand-off, and again behind a message where every transaction is
+/// inspected.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) settings: Arc<Settings>,
+    pub(super) peer: Peer,
+    pub(super) offer: Offer,
+    /// What every recipient is told, once a test was failed.
+    pub(super) standing: Option<Reply>,
+    pub(super) deep: DeepTests,
+    pub(super) errors: Errors,
+    /// What every command is told, once the client list has refused the connection.
+    pub(super) denied: Option<Reply>,
+    pub(super) after: After,
+    pub(super) commands: u32,
+    pub(super) helo: Option<Arc<Helo>>,
+    pub(super) protocol: Protocol,
+    pub(super) pipelining: Offered,
+    pub(super) pipelined: bool,
+    pub(super) tls: Option<TlsFacts>,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) transactions: u64,
+    pub(super) instance: String,
+    pub(super) findings: Vec<Finding>,
+    footer: Option<String>,
+    pub(super) screened: Screened,
+}
+
+/// Whether the last EHLO offered PIPELINING.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    No,
+    Yes,
+}
+
+/// What MAIL has begun.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub(super) number: u64,
+    pub(super) mail: Arc<Mail>,
+    /// Recipients that the backend has accepted, and the last of them.
+    pub(super) accepted: usize,
+    pub(super) last: Option<Arc<Rcpt>>,
+    pub(super) overshoot: usize,
+    /// Whose doing it is that there may be no recipient.
+    pub(super) fault: Option<Fault>,
+    pub(super) effects: Effects,
+}
+
+/// Whose doing it is that a recipient was not accepted; the gravest comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    /// No backend could be asked.
+    Ours,
+    /// The backend did not want it.
+    Backend,
+    /// A test or restriction refused it.
+    Client,
+}
+
+impl Transaction {
+    pub(super) fn new(number: u64, mail: Arc<Mail>, effects: Effects) -> Self {
+        Self { number, mail, accepted: 0, last: None, overshoot: 0, fault: None, effects }
+    }
+}
+
+impl Session {
+    /// A session with a client that has been screened; nothing is said yet.
+    pub fn new(settings: Arc<Settings>, peer: Peer, screened: Screened, offer: Offer) -> Self {
+        Self {
+            standing: screened.standing().cloned(),
+            deep: DeepTests::new(screened.deep()),
+            errors: Errors::new(settings.errors),
+            denied: None,
+            after: After::Connect,
+            commands: 0,
+            helo: None,
+            protocol: Protocol::Smtp,
+            pipelining: Offered::No,
+            pipelined: false,
+            tls: None,
+            transaction: None,
+            transactions: 0,
+            instance: String::new(),
+            findings: Vec::new(),
+            footer: settings
+                .reject_footer
+                .as_deref()
+                .map(|text| footer::fill_in(text, &peer, &settings.hostname)),
+            screened,
+            settings,
+            peer,
+            offer,
+        }
+    }
+
+    /// How the session begins: with a judgement of the client, then the greeting.
+    pub fn greet(&mut self) -> Step {
+        if self.standing.is_some() {
+            return self.say(self.greeting());
+        }
+        Step::Judge(Pending { command: Awaited::Connect })
+    }
+
+    /// The 220 reply. Where the teaser `220-` has been sent, it completes it.
+    pub fn greeting(&self) -> Reply {
+        Reply::new(220, self.settings.banner.clone())
+    }
+
+    /// Takes one line. `waiting` is what the buffer holds behind it.
+    pub fn line(&mut self, line: &Line, waiting: Waiting<'_>) -> Step {
+        let (word, _) = deep::first_word(&line.text);
+        let verb = std::str::from_utf8(word).ok().and_then(Verb::of);
+        if let Some(step) = self.deep_tests(line, verb, waiting) {
+            return step;
+        }
+        let after = std::mem::replace(&mut self.after, verb.map_or(After::Unimplemented, After::Verb));
+        if verb == Some(Verb::Quit) {
+            return self.quit();
+        }
+        if verb.is_some_and(commands::is_junk) {
+            self.errors.count_junk();
+        }
+        self.commands = self.commands.saturating_add(1);
+        if self.commands > self.settings.command_count_limit {
+            self.findings.push(Finding::CountLimit { after });
+            return self.close(vec![self.try_again_later()]);
+        }
+        if let Some(reply) = self.denied.clone() {
+            return self.client_error(after, reply);
+        }
+        match Command::parse(&line.text, self.settings.strict_rfc821_envelopes) {
+            Ok(command) => self.command(command, after, waiting),
+            Err(error) => self.syntax_error(&error, after),
+        }
+    }
+
+    /// The client sent a line beyond `line_length_limit`.
+    pub fn too_long(&mut self) -> Step {
+        self.findings.push(Finding::LengthLimit { after: self.after });
+        self.close(vec![self.try_again_later()])
+    }
+
+    /// The client did not send a whole line within `command_time_limit`.
+    pub fn timed_out(&mut self) -> Step {
+        self.findings.push(Finding::TimeLimit { after: self.after });
+        self.close(vec![self.by_host(421, "4.4.2", "Error: timeout exceeded")])
+    }
+
+    /// The server is about to end; said at a command boundary.
+    pub fn shutting_down(&mut self) -> Step {
+        self.close(vec![self.by_host(421, "4.3.2", "Service shutting down")])
+    }
+
+    /// The TLS handshake has succeeded: what was said in clear is forgotten (RFC 3207 §4.2).
+    pub fn secured(&mut self, tls: TlsFacts) {
+        self.tls = Some(tls);
+        self.helo = None;
+        self.protocol = Protocol::Smtp;
+        self.pipelining = Offered::No;
+        self.transaction = None;
+    }
+
+    /// The backend has answered the end of the message, and its reply is passed on. The session may go on with the
+    /// next transaction; a message that was accepted clears the client's errors.
+    pub fn delivered(&mut self, reply: Reply) -> Step {
+        self.transaction = None;
+        if reply.is_positive() {
+            self.errors.forgive();
+            self.commands = 0;
+            return self.pass_on(reply, None);
+        }
+        self.pass_on(reply, Some(Class::Recipient))
+    }
+
+    /// Who talks with whom.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// What the tests before the greeting said.
+    pub fn screened(&self) -> &Screened {
+        &self.screened
+    }
+
+    /// HELO or EHLO, if said.
+    pub fn helo(&self) -> Option<&Helo> {
+        self.helo.as_deref()
+    }
+
+    /// SMTP, or ESMTP once EHLO was said.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// What every recipient is told, where the client has failed a test, before the greeting or since.
+    pub fn standing(&self) -> Option<&Reply> {
+        self.standing.as_ref()
+    }
+
+    /// Deep tests that the client has passed so far. None, if it has failed any test: a pass is of the whole.
+    pub fn passed(&self) -> Vec<Test> {
+        if self.standing.is_some() { Vec::new() } else { self.deep.passed() }
+    }
+
+    /// What was found out since the last call.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// What the restriction lists may know, apart from the command at hand.
+    pub(super) fn facts(&self) -> Facts<'_> {
+        let transaction = self.transaction.as_ref();
+        let accepted = transaction.map_or(0, |transaction| transaction.accepted);
+        Facts {
+            client: self.peer.client,
+            server: self.peer.server,
+            names: &self.peer.names,
+            helo: self.helo.as_deref(),
+            mail: transaction.map(|transaction| &*transaction.mail),
+            rcpt: transaction.filter(|_| accepted == 1).and_then(|transaction| transaction.last.as_deref()),
+            etrn: None,
+            accepted,
+            tls: self.tls.as_ref(),
+            pipelined: self.pipelined,
+            instance: &self.instance,
+        }
+    }
+
+    /// Holds a line against the deep tests, whatever it says.
+    fn deep_tests(&mut self, line: &Line, verb: Option<Verb>, waiting: Waiting<'_>) -> Option<Step> {
+        if line.ending == Ending::BareLf && self.deep.watches(Test::BareNewline) {
+            let finding = Finding::BareNewline { line: excerpt(&line.text) };
+            if let Some(step) = self.failed(Test::BareNewline, finding, protocol_error(521)) {
+                return Some(step);
+            }
+        }
+        if self.deep.watches(Test::NonSmtpCommand)
+            && deep::is_non_smtp(&line.text, &self.settings.forbidden_commands)
+        {
+            let (word, rest) = deep::first_word(&line.text);
+            let finding =
+                Finding::NonSmtpCommand { after: self.after, word: excerpt(word), rest: excerpt(rest) };
+            let goodbye = Reply::new(521, "5.7.0 Error: I can break rules, too. Goodbye.");
+            if let Some(step) = self.failed(Test::NonSmtpCommand, finding, goodbye) {
+                return Some(step);
+            }
+        }
+        self.pipelining_test(line, verb, waiting)
+    }
+
+    /// A client that was not told of PIPELINING must wait for every reply; one that was, for those of the commands
+    /// that end a group (RFC 2920 §3.1). Behind BDAT stands content, which nothing needs to wait with.
+    fn pipelining_test(&mut self, line: &Line, verb: Option<Verb>, waiting: Waiting<'_>) -> Option<Step> {
+        let Waiting::Bytes(waiting) = waiting else { return None };
+        let ends_group = matches!(verb, Some(Verb::Helo | Verb::Ehlo | Verb::Data | Verb::Noop | Verb::Vrfy));
+        if verb == Some(Verb::Bdat) || (self.pipelining == Offered::Yes && !ends_group) {
+            return None;
+        }
+        self.pipelined = true;
+        if !self.deep.watches(Test::Pipelining) {
+            return None;
+        }
+        let (verb, _) = deep::first_word(&line.text);
+        let finding = Finding::Pipelining { verb: excerpt(verb), waiting: excerpt(waiting) };
+        self.failed(Test::Pipelining, finding, protocol_error(521))
+    }
+
+    /// A deep test was failed: tells of it once, and does what its action says.
+    fn failed(&mut self, test: Test, finding: Finding, dropped: Reply) -> Option<Step> {
+        let action = self.deep.fail(test)?;
+        self.findings.push(finding);
+        match action.consequence(protocol_error(550), dropped) {
+            Consequence::GoOn => None,
+            Consequence::Stand(reply) => {
+                self.standing.get_or_insert(reply);
+                None
+            }
+            Consequence::Refuse(reply) => {
+                self.standing.get_or_insert(reply.clone());
+                Some(self.close(vec![reply]))
+            }
+        }
+    }
+
+    /// A reply that costs the client nothing.
+    pub(super) fn say(&mut self, reply: Reply) -> Step {
+        let reply = self.dress(reply);
+        self.pass_on(reply, None)
+    }
+
+    /// An error of the client's own making.
+    pub(super) fn client_error(&mut self, after: After, reply: Reply) -> Step {
+        let reply = self.dress(reply);
+        self.findings.push(Finding::ProtocolError { after, reply: reply.clone() });
+        self.pass_on(reply, Some(Class::Client))
+    }
+
+    /// Says `reply` as it is, counts it, and ends the session where the budget is used up: first the error's own
+    /// reply, then 421, as Postfix does.
+    pub(super) fn pass_on(&mut self, reply: Reply, class: Option<Class>) -> Step {
+        let delay = self.errors.delay();
+        if let Some(class) = class {
+            self.errors.count(class);
+        }
+        if reply.closes() {
+            return Step::Close { replies: vec![reply], delay };
+        }
+        if !self.errors.exhausted() {
+            return Step::Reply { reply, delay };
+        }
+        self.findings.push(Finding::TooManyErrors { after: self.after });
+        let goodbye = self.dress(self.by_host(421, "4.7.0", "Error: too many errors"));
+        Step::Close { replies: vec![reply, goodbye], delay }
+    }
+
+    pub(super) fn close(&self, replies: Vec<Reply>) -> Step {
+        let replies = replies.into_iter().map(|reply| self.dress(reply)).collect();
+        Step::Close { replies, delay: self.errors.delay() }
+    }
+
+    /// A reply of ours as it goes out: `soft_bounce`, then the footer. The backend's replies are left alone.
+    pub(super) fn dress(&self, reply: Reply) -> Reply {
+        let reply = if self.settings.soft_bounce { reply.soften() } else { reply };
+        match &self.footer {
+            Some(footer) => reply.with_footer(footer),
+            None => reply,
+        }
+    }
+
+    fn by_host(&self, code: u16, status: &str, text: &str) -> Reply {
+        Reply::new(code, format!("{status} {} {text}", self.settings.hostname))
+    }
+
+    fn try_again_later(&self) -> Reply {
+        Reply::new(421, format!("{} Service unavailable - try again later", self.settings.hostname))
+    }
+}
+
+fn protocol_error(code: u16) -> Reply {
+    Reply::new(code, "5.5.1 Protocol error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Judgement;
+    use crate::screen::Action;
+    use crate::smtp::line::LineBuffer;
+    use crate::tls::Starttls;
+
+    use crate::dialogue::{Auth, Checked};
+
+    fn session(standing: Option<Reply>, deep: &[(Test, Action)]) -> Session {
+        let peer = Peer {
+            client: "192.0.2.1:4242".parse().unwrap(),
+            server: "198.51.100.1:25".parse().unwrap(),
+            names: ClientNames::default(),
+            id: "1".into(),
+        };
+        let offer = Offer { capabilities: Arc::default(), starttls: Starttls::Off, auth: Auth::Hide };
+        let screened = Screened::for_test(standing, deep.to_vec(), false);
+        Session::new(Arc::default(), peer, screened, offer)
+    }
+
+    fn say(session: &mut Session, text: &str) -> Step {
+        let mut buffer = LineBuffer::new();
+        buffer.push(text.as_bytes());
+        let line = buffer.next_line(2048).unwrap().unwrap();
+        session.line(&line, Waiting::of(buffer.as_slice()))
+    }
+
+    /// Says lines that every list permits, up to a recipient.
+    fn checked(session: &mut Session) -> Checked {
+        let greeting = session.greet();
+        let mut step = permit(session, greeting);
+        for line in ["EHLO x\r\n", "MAIL FROM:<a@b>\r\n", "RCPT TO:<c@d>\r\n"] {
+            assert!(matches!(step, Step::Reply { .. }), "{step:?}");
+            step = say(session, line);
+            step = permit(session, step);
+        }
+        match step {
+            Step::Forward(checked) => checked,
+            step => panic!("{step:?}"),
+        }
+    }
+
+    fn permit(session: &mut Session, step: Step) -> Step {
+        match step {
+            Step::Judge(pending) => session.decided(pending, Judgement::default()),
+            step => step,
+        }
+    }
+
+    #[test]
+    fn a_pass_needs_a_recipient_in_sequence() {
+        let mut session = session(None, &[(Test::Pipelining, Action::Enforce)]);
+        let step = session.greet();
+        permit(&mut session, step);
+        assert_eq!(session.passed(), []);
+        let _ = say(&mut session, "RCPT TO:<c@d>\r\n");
+        assert_eq!(session.passed(), []);
+    }
+
+    #[test]
+    fn a_failure_later_takes_the_pass_back() {
+        let mut session =
+            session(None, &[(Test::Pipelining, Action::Enforce), (Test::BareNewline, Action::Ignore)]);
+        let checked = checked(&mut session);
+        assert_eq!(session.passed(), [Test::Pipelining, Test::BareNewline]);
+        let _ = session.answered(checked, Reply::new(250, "2.1.5 Ok"));
+        let _ = say(&mut session, "RSET\nNOOP\r\n");
+        assert_eq!(session.passed(), []);
+        assert!(session.standing().is_some());
+    }
+
+    #[test]
+    fn another_mail_is_another_transaction() {
+        let mut session = session(None, &[]);
+        let first = checked(&mut session);
+        assert_eq!(first.transaction(), 1);
+        let _ = session.answered(first, Reply::new(250, "2.1.5 Ok"));
+        let _ = session.delivered(Reply::new(250, "2.0.0 Ok: queued"));
+        let step = say(&mut session, "MAIL FROM:<a@b>\r\n");
+        permit(&mut session, step);
+        let step = say(&mut session, "RCPT TO:<c@d>\r\n");
+        let Step::Forward(second) = permit(&mut session, step) else { panic!() };
+        assert_eq!(second.transaction(), 2);
+    }
+
+    #[test]
+    fn findings_are_taken_once() {
+        let mut session = session(Some(Reply::new(550, "5.7.1 x")), &[]);
+        let _ = session.greet();
+        let _ = session.too_long();
+        assert_eq!(session.take_findings(), [Finding::LengthLimit { after: After::Connect }]);
+        assert_eq!(session.take_findings(), []);
+    }
+}
