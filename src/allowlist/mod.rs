@@ -85,7 +85,7 @@ struct Counters {
 }
 
 /// What the allowlist has done since the start, and how it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Lookups of a client that is remembered, whether or not its passes still count.
     pub hits: u64,

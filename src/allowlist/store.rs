@@ -52,10 +52,11 @@ impl Default for Pace {
 }
 
 /// How the file is; a closed set, so it may label a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum StoreState {
     /// None is configured: memory only.
+    #[default]
     Off,
     /// Read and written.
     Up,
