@@ -18,15 +18,18 @@
 //! microsecond and waits for nothing.
 
 mod cidr;
+mod dialect;
 mod error;
 mod items;
 mod keys;
 mod list;
 mod live;
 mod network;
+mod pattern;
 mod program;
 mod source;
 mod strings;
+mod template;
 mod values;
 mod words;
 
@@ -45,6 +48,7 @@ pub use values::Value;
 pub use words::{Words, unbrace, words};
 
 use error::Findings;
+use pattern::Dialect;
 use source::Source;
 use strings::Duplicates;
 
@@ -59,6 +63,7 @@ pub struct Table {
 enum Contents {
     Strings(strings::Strings),
     Networks(cidr::Networks),
+    Patterns(pattern::Patterns),
     Static(String),
     Fail,
 }
@@ -99,6 +104,14 @@ impl Table {
                 Self::strings(spec, Source::file(spec, name, base).map_err(one)?, Duplicates::KeepFirst)
             }
             "cidr" => Self::networks(spec, Source::file_or_in_place(spec, name, base).map_err(one)?),
+            "regexp" => {
+                let source = Source::file_or_in_place(spec, name, base).map_err(one)?;
+                Self::patterns(spec, source, Dialect::Posix)
+            }
+            "pcre" => {
+                let source = Source::file_or_in_place(spec, name, base).map_err(one)?;
+                Self::patterns(spec, source, Dialect::Pcre)
+            }
             "inline" => Self::in_place(spec, name).map_err(one),
             "static" => Self::constant(spec, name).map_err(one),
             "fail" => Ok(Self::new(spec, Contents::Fail)),
@@ -115,7 +128,7 @@ impl Table {
     pub fn keys(&self) -> Keys {
         match self.contents {
             Contents::Strings(_) | Contents::Static(_) => Keys::Fixed,
-            Contents::Networks(_) | Contents::Fail => Keys::Pattern,
+            Contents::Networks(_) | Contents::Patterns(_) | Contents::Fail => Keys::Pattern,
         }
     }
 
@@ -126,6 +139,7 @@ impl Table {
             Contents::Networks(networks) => {
                 Ok(key.parse().ok().and_then(|address| networks.get(address)).map(Cow::Borrowed))
             }
+            Contents::Patterns(patterns) => patterns.get(key).map_err(|what| self.error(what)),
             Contents::Static(value) => Ok(Some(Cow::Borrowed(value))),
             Contents::Fail => Err(self.error("it always fails")),
         }
@@ -161,6 +175,7 @@ impl Table {
         match &self.contents {
             Contents::Strings(strings) => strings.values().iter().collect(),
             Contents::Networks(networks) => networks.values().iter().collect(),
+            Contents::Patterns(patterns) => patterns.values().iter().collect(),
             Contents::Static(text) => vec![Value { text, line: 1 }],
             Contents::Fail => Vec::new(),
         }
@@ -194,6 +209,15 @@ impl Table {
         let mut reader = cidr::Reader::new();
         source.read(&mut findings, |_, line, text| reader.line(line, text));
         let contents = Contents::Networks(reader.finish(&mut findings));
+        let warnings = findings.finish()?;
+        Ok(Self { file: source.into_file(), warnings, ..Self::new(spec, contents) })
+    }
+
+    fn patterns(spec: &str, source: Source, dialect: Dialect) -> Result<Self, Vec<LoadError>> {
+        let mut findings = Findings::new(source.name());
+        let mut reader = pattern::Reader::new(dialect);
+        source.read(&mut findings, |findings, line, text| reader.line(findings, line, text));
+        let contents = Contents::Patterns(reader.finish(&mut findings));
         let warnings = findings.finish()?;
         Ok(Self { file: source.into_file(), warnings, ..Self::new(spec, contents) })
     }

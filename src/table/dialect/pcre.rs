@@ -1,0 +1,440 @@
+//! `pcre:`: Perl-compatible patterns as PCRE2 reads them in UTF mode, where `\d`, `\w`, `\s` and the POSIX classes
+//! know ASCII alone.
+//!
+//! What the engine lacks is refused by name: branch reset `(?|…)`, callouts, `\C`, `\X`.
+
+use super::class::Class;
+use super::{Interval, Rest, push_literal, take, take_all, take_interval, take_number, take_until};
+
+/// The options that a pattern can switch within itself, as the letters of `(?imsxU)`.
+type Options = Vec<char>;
+
+const OPTIONS: &str = "imsxU";
+
+/// The pattern in the engine's syntax. `options` are the letters in force at its start.
+pub(crate) fn translate(pattern: &str, options: &str) -> Result<String, String> {
+    let mut writer = Writer { out: String::new(), options: options.chars().collect(), groups: Vec::new() };
+    let mut rest = pattern.chars().peekable();
+    while let Some(c) = rest.next() {
+        writer.push(c, &mut rest)?;
+    }
+    if writer.groups.is_empty() { Ok(writer.out) } else { Err("a ( is not closed".to_owned()) }
+}
+
+struct Writer {
+    out: String,
+    options: Options,
+    /// The options at the beginning of each open group.
+    groups: Vec<Options>,
+}
+
+impl Writer {
+    fn push(&mut self, c: char, rest: &mut Rest<'_>) -> Result<(), String> {
+        match c {
+            '\\' => self.escape(rest)?,
+            '[' => self.bracket(rest)?,
+            '(' => return self.open(rest),
+            ')' => return self.close(rest),
+            '#' if self.is_on('x') => {
+                take_until(rest, '\n');
+                return Ok(());
+            }
+            '|' => {
+                self.out.push(c);
+                return Ok(());
+            }
+            c if c.is_ascii_whitespace() && self.is_on('x') => {
+                self.out.push(c);
+                return Ok(());
+            }
+            '*' | '+' | '?' => return Err(format!("`{c}` has nothing before it to repeat")),
+            '{' if self.interval(rest)?.is_some() => {
+                return Err("a {…} has nothing before it to repeat".to_owned());
+            }
+            '.' | '^' | '$' => self.out.push(c),
+            c => push_literal(&mut self.out, c),
+        }
+        self.repetition(rest)
+    }
+
+    fn is_on(&self, option: char) -> bool {
+        self.options.contains(&option)
+    }
+
+    /// What repeats the item before, with the `?` or `+` behind it.
+    fn repetition(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
+        while self.is_on('x') && rest.next_if(char::is_ascii_whitespace).is_some() {}
+        let Some(repetition) = self.take_repetition(rest)? else { return Ok(()) };
+        self.out.push_str(&repetition);
+        if let Some(mode) = rest.next_if(|c| matches!(c, '?' | '+')) {
+            self.out.push(mode);
+        }
+        match self.take_repetition(rest)? {
+            None => Ok(()),
+            Some(second) => {
+                Err(format!("`{second}` repeats a repetition: put that in a group, (?:…){second}"))
+            }
+        }
+    }
+
+    fn take_repetition(&mut self, rest: &mut Rest<'_>) -> Result<Option<String>, String> {
+        if let Some(c) = rest.next_if(|c| matches!(c, '*' | '+' | '?')) {
+            return Ok(Some(c.to_string()));
+        }
+        let mut ahead = rest.clone();
+        if !take(&mut ahead, '{') {
+            return Ok(None);
+        }
+        let interval = self.interval(&mut ahead)?;
+        if interval.is_some() {
+            *rest = ahead;
+        }
+        Ok(interval)
+    }
+
+    /// An interval with `{` already gone; a brace that begins none is an ordinary character.
+    fn interval(&self, rest: &mut Rest<'_>) -> Result<Option<String>, String> {
+        match take_interval(rest, "}") {
+            None => Ok(None),
+            Some(Interval { least: None, .. }) => {
+                // A repetition since PCRE2 10.43, plain characters before.
+                Err("`{,n}` means two things: write {0,n}, or \\{ for the character".to_owned())
+            }
+            Some(Interval { least: Some(least), most: Some(most) }) if least > most => {
+                Err(format!("`{{{least},{most}}}` goes backwards"))
+            }
+            Some(Interval { least: Some(least), most: Some(most) }) => {
+                Ok(Some(format!("{{{least},{most}}}")))
+            }
+            Some(Interval { least: Some(least), most: None }) => Ok(Some(format!("{{{least},}}"))),
+        }
+    }
+
+    /// A group with `(` already gone.
+    fn open(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
+        let groups = self.groups.len();
+        self.groups.push(self.options.clone());
+        if rest.peek() == Some(&'*') {
+            return Err("(*VERB) is not supported".to_owned());
+        }
+        if !take(rest, '?') {
+            self.out.push('(');
+            return Ok(());
+        }
+        for (theirs, ours) in
+            [(":", "(?:"), ("=", "(?="), ("!", "(?!"), (">", "(?>"), ("<=", "(?<="), ("<!", "(?<!")]
+        {
+            if take_all(rest, theirs) {
+                self.out.push_str(ours);
+                return Ok(());
+            }
+        }
+        for (open, close) in [("P<", '>'), ("<", '>'), ("'", '\'')] {
+            if take_all(rest, open) {
+                let name = take_until(rest, close).ok_or("a group's name is not closed")?;
+                self.out.push_str(&format!("(?<{name}>"));
+                return Ok(());
+            }
+        }
+        match rest.peek() {
+            Some('(') => return self.condition(rest),
+            Some('|') => {
+                return Err("(?|…) is not supported: write one group around the alternatives".to_owned());
+            }
+            Some('C') => return Err("(?C) is not supported".to_owned()),
+            Some('#') => {
+                self.groups.truncate(groups);
+                take_until(rest, ')').ok_or("a comment (?#…) is not closed")?;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let text = rest.clone().take_while(|c| !matches!(c, ')' | ':')).collect::<String>();
+        if let Some(reference) = reference(&text) {
+            self.groups.truncate(groups);
+            take_until(rest, ')').ok_or("a ( is not closed")?;
+            self.out.push_str(&reference);
+            return self.repetition(rest);
+        }
+        take_all(rest, &text);
+        self.switch(&text)?;
+        match rest.next() {
+            Some(':') => self.out.push_str(&format!("(?{text}:")),
+            Some(_) => {
+                self.groups.truncate(groups);
+                self.out.push_str(&format!("(?{text})"));
+            }
+            None => return Err("a ( is not closed".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// `(?(1)…`, `(?(<name>)…`, or `(?(?=…)…`, whose condition is a group like others.
+    fn condition(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
+        self.out.push_str("(?");
+        let mut ahead = rest.clone();
+        if take_all(&mut ahead, "(?") {
+            return Ok(());
+        }
+        let condition = take_until(rest, ')').ok_or("a ( is not closed")?;
+        self.out.push_str(&condition);
+        self.out.push(')');
+        Ok(())
+    }
+
+    /// Takes the options of `(?i-s)` into account.
+    fn switch(&mut self, text: &str) -> Result<(), String> {
+        let mut on = true;
+        if text.is_empty() {
+            return Err("`(?)` switches nothing".to_owned());
+        }
+        for c in text.chars() {
+            match c {
+                '-' if on => on = false,
+                c if OPTIONS.contains(c) => {
+                    self.options.retain(|option| *option != c);
+                    if on {
+                        self.options.push(c);
+                    }
+                }
+                _ => return Err(format!("`(?{text}` is not supported: the options are i, m, s, x, U")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of a group. Options that were switched in it are switched back, which the engine does not do itself.
+    fn close(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
+        let before = self.groups.pop().ok_or("a ) has no ( before it")?;
+        let on: String = OPTIONS.chars().filter(|c| before.contains(c) && !self.is_on(*c)).collect();
+        let off: String = OPTIONS.chars().filter(|c| !before.contains(c) && self.is_on(*c)).collect();
+        match (on.is_empty(), off.is_empty()) {
+            (true, true) => {}
+            (_, true) => self.out.push_str(&format!("(?{on})")),
+            (_, false) => self.out.push_str(&format!("(?{on}-{off})")),
+        }
+        self.options = before;
+        self.out.push(')');
+        self.repetition(rest)
+    }
+
+    /// What stands behind a backslash, outside of brackets.
+    fn escape(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
+        let c = rest.next().ok_or(BACKSLASH)?;
+        if let Some(class) = class_of(c) {
+            self.out.push_str(class);
+            return Ok(());
+        }
+        match c {
+            'Q' => {
+                while !take_all(rest, "\\E") {
+                    let Some(c) = rest.next() else { break };
+                    push_literal(&mut self.out, c);
+                }
+            }
+            'E' => {}
+            'A' | 'z' | 'Z' | 'b' | 'B' | 'G' | 'K' | 'N' | 'R' => self.out.push_str(&format!("\\{c}")),
+            'p' | 'P' => self.out.push_str(&property(c, rest)?),
+            '1'..='9' => {
+                let mut digits = c.to_string();
+                while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+                    digits.push(digit);
+                }
+                if digits.len() > 1 {
+                    return Err(format!(
+                        "`\\{digits}` means two things: write \\g{{{digits}}} or \\o{{{digits}}}"
+                    ));
+                }
+                self.out.push_str(&format!("(?:\\{digits})"));
+            }
+            'g' | 'k' => self.out.push_str(&named_reference(c, rest)?),
+            c => push_literal(&mut self.out, character(c, rest)?),
+        }
+        Ok(())
+    }
+
+    /// `[…]` with `[` already gone.
+    fn bracket(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
+        let mut class = Class::open(rest);
+        let mut first = true;
+        loop {
+            let from = match element(rest, &mut class)? {
+                Element::End if !first => break,
+                Element::End => ']',
+                Element::Class => {
+                    first = false;
+                    continue;
+                }
+                Element::Char(c) => c,
+            };
+            first = false;
+            let mut ahead = rest.clone();
+            if !take(&mut ahead, '-') || ahead.peek() == Some(&']') {
+                class.push(from);
+                continue;
+            }
+            // `[a-\d]` is `a`, `-` and the digits.
+            let mut aside = Class::open(&mut "".chars().peekable());
+            match element(&mut ahead, &mut aside)? {
+                Element::Char(to) => {
+                    class.range(from, to)?;
+                    *rest = ahead;
+                }
+                Element::Class | Element::End => class.push(from),
+            }
+        }
+        self.out.push_str(&class.close());
+        Ok(())
+    }
+}
+
+/// What comes next in brackets.
+enum Element {
+    Char(char),
+    /// A class; it has been written.
+    Class,
+    End,
+}
+
+fn element(rest: &mut Rest<'_>, class: &mut Class) -> Result<Element, String> {
+    match rest.next().ok_or("a [ is not closed")? {
+        ']' => Ok(Element::End),
+        '[' if take(rest, ':') => {
+            class.named(rest)?;
+            Ok(Element::Class)
+        }
+        '\\' => {
+            let c = rest.next().ok_or(BACKSLASH)?;
+            if let Some(known) = class_of(c) {
+                class.nest(known);
+                return Ok(Element::Class);
+            }
+            match c {
+                'p' | 'P' => {
+                    class.nest(&property(c, rest)?);
+                    Ok(Element::Class)
+                }
+                'b' => Ok(Element::Char('\x08')),
+                'Q' | 'E' => Err("\\Q…\\E in brackets is not supported: escape each character".to_owned()),
+                '1'..='7' => octal(c, rest).map(Element::Char),
+                c => character(c, rest).map(Element::Char),
+            }
+        }
+        c => Ok(Element::Char(c)),
+    }
+}
+
+const BACKSLASH: &str = "it ends with a backslash";
+
+/// The classes that have a letter, in ASCII; `\h` and `\v` with the few blanks beyond it.
+fn class_of(letter: char) -> Option<&'static str> {
+    Some(match letter {
+        'd' => "[0-9]",
+        'D' => "[^0-9]",
+        'w' => "[0-9A-Za-z_]",
+        'W' => "[^0-9A-Za-z_]",
+        's' => r"[ \t\n\x0b\f\r]",
+        'S' => r"[^ \t\n\x0b\f\r]",
+        'h' => r"[\t \x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]",
+        'H' => r"[^\t \x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]",
+        'v' => r"[\n\x0b\f\r\x{85}\x{2028}\x{2029}]",
+        'V' => r"[^\n\x0b\f\r\x{85}\x{2028}\x{2029}]",
+        _ => return None,
+    })
+}
+
+/// The one character that a letter, a code or an escaped sign behind a backslash stands for.
+fn character(c: char, rest: &mut Rest<'_>) -> Result<char, String> {
+    Ok(match c {
+        'a' => '\x07',
+        'e' => '\x1b',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        '0' => octal(c, rest)?,
+        'o' => {
+            let digits = take(rest, '{').then(|| take_until(rest, '}')).flatten();
+            code(&digits.ok_or("write \\o{…} with octal digits")?, 8)?
+        }
+        'x' if take(rest, '{') => code(&take_until(rest, '}').ok_or("a \\x{ is not closed")?, 16)?,
+        'x' => {
+            let mut digits = "0".to_owned();
+            while let Some(digit) = rest.next_if(|c| digits.len() < 3 && c.is_ascii_hexdigit()) {
+                digits.push(digit);
+            }
+            code(&digits, 16)?
+        }
+        'c' => match rest.next() {
+            Some(c) if c.is_ascii_graphic() => char::from((c.to_ascii_uppercase() as u8) ^ 0x40),
+            _ => return Err("\\c needs a printable character behind it".to_owned()),
+        },
+        c if c.is_ascii_alphanumeric() => return Err(format!("`\\{c}` is not supported")),
+        c => c,
+    })
+}
+
+/// Up to three octal digits, of which `first` is gone already.
+fn octal(first: char, rest: &mut Rest<'_>) -> Result<char, String> {
+    let mut digits = first.to_string();
+    while let Some(digit) = rest.next_if(|c| digits.len() < 3 && matches!(c, '0'..='7')) {
+        digits.push(digit);
+    }
+    code(&digits, 8)
+}
+
+fn code(digits: &str, radix: u32) -> Result<char, String> {
+    let parsed = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+    parsed.ok_or_else(|| format!("`{digits}` is no character's code"))
+}
+
+/// `\p{Lu}`, `\p{^Lu}`, `\pL`.
+fn property(letter: char, rest: &mut Rest<'_>) -> Result<String, String> {
+    let name = match rest.next() {
+        Some('{') => take_until(rest, '}'),
+        Some(c) if c.is_ascii_alphabetic() => Some(c.to_string()),
+        _ => None,
+    };
+    let name =
+        name.ok_or_else(|| format!("\\{letter} needs a property behind it, such as \\{letter}{{L}}"))?;
+    Ok(match (name.strip_prefix('^'), letter) {
+        (None, letter) => format!("\\{letter}{{{name}}}"),
+        (Some(name), 'p') => format!("\\P{{{name}}}"),
+        (Some(name), _) => format!("\\p{{{name}}}"),
+    })
+}
+
+/// `\g{1}`, `\g1`, `\g{-1}`, `\k<name>`, `\k'name'`, `\k{name}`: a group's text again. `\g<1>`: its pattern again.
+fn named_reference(letter: char, rest: &mut Rest<'_>) -> Result<String, String> {
+    let incomplete = || format!("\\{letter} needs a group behind it, such as \\{letter}{{1}}");
+    let (close, kind) = match rest.peek() {
+        Some('{') => ('}', 'k'),
+        Some('<') => ('>', letter),
+        Some('\'') => ('\'', letter),
+        _ if letter == 'g' => {
+            let sign = if take(rest, '-') { "-" } else { "" };
+            let number = take_number(rest).ok_or_else(incomplete)?;
+            return Ok(format!("(?:\\k<{sign}{number}>)"));
+        }
+        _ => return Err(incomplete()),
+    };
+    rest.next();
+    let group = take_until(rest, close).filter(|group| !group.is_empty()).ok_or_else(incomplete)?;
+    Ok(format!("(?:\\{kind}<{group}>)"))
+}
+
+/// `(?R)`, `(?1)`, `(?-1)`, `(?&name)`, `(?P>name)`: a group's pattern again. `(?P=name)`: its text again.
+fn reference(text: &str) -> Option<String> {
+    if let Some(name) = text.strip_prefix("P=") {
+        return Some(format!("(?:\\k<{name}>)"));
+    }
+    let named = text.strip_prefix('&').or_else(|| text.strip_prefix("P>"));
+    let digits = text.trim_start_matches(['-', '+']);
+    let numbered = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+    let group = match text {
+        "R" => "0",
+        _ if numbered => text,
+        _ => named?,
+    };
+    Some(format!("(?:\\g<{group}>)"))
+}
