@@ -20,6 +20,7 @@ mod grammar;
 mod keys;
 mod layers;
 mod listen;
+pub mod postfix;
 mod problem;
 mod raw;
 mod slot;

@@ -44,6 +44,7 @@ pub use list::MatchList;
 pub use live::{Live, Refresh, Refreshed, Sources};
 pub use network::network;
 pub use source::File;
+pub(crate) use source::{LogicalLine, LogicalLines};
 pub use values::Value;
 pub use words::{Words, unbrace, words};
 

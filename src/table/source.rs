@@ -139,14 +139,15 @@ impl Source {
 
 /// A physical line with those that continue it, or why there is none.
 #[derive(Debug, PartialEq, Eq)]
-struct LogicalLine<'a> {
-    number: usize,
-    text: Result<Cow<'a, str>, &'static str>,
+pub(crate) struct LogicalLine<'a> {
+    /// Of its first physical line, counted from 1.
+    pub(crate) number: usize,
+    pub(crate) text: Result<Cow<'a, str>, &'static str>,
 }
 
 /// Cuts a file as postmap(1) does: blank lines and comments vanish, even between a line and its continuation; a
 /// line that starts with whitespace continues the one before it.
-struct LogicalLines<'a> {
+pub(crate) struct LogicalLines<'a> {
     physical: Enumerate<Split<'a, u8, IsNewline>>,
     begun: Option<(usize, Cow<'a, str>)>,
 }
@@ -154,7 +155,7 @@ struct LogicalLines<'a> {
 type IsNewline = fn(&u8) -> bool;
 
 impl<'a> LogicalLines<'a> {
-    fn of(octets: &'a [u8]) -> Self {
+    pub(crate) fn of(octets: &'a [u8]) -> Self {
         let is_newline: IsNewline = |octet| *octet == b'\n';
         Self { physical: octets.split(is_newline).enumerate(), begun: None }
     }
