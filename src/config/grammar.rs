@@ -46,16 +46,35 @@ pub(super) fn word<T: FromStr<Err: Display> + Display + 'static>(form: &str) -> 
     }
 }
 
+/// A text that goes on the wire: one line, nothing in it that is not printable ASCII.
+pub(super) fn line() -> Grammar<String> {
+    Grammar {
+        form: "text".to_owned(),
+        read: Box::new(|text| {
+            let printable = text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic());
+            let wrong = || "not printable ASCII in one line; remove line breaks and accents".to_owned();
+            printable.then(|| text.to_owned()).ok_or_else(wrong)
+        }),
+        show: Box::new(String::clone),
+        notation: Notation::Quoted,
+    }
+}
+
 /// `yes` or `no`; TOML's `true` and `false` arrive as these.
 pub(super) fn yes_no() -> Grammar<bool> {
+    yes_no_as(true, false)
+}
+
+/// `yes` or `no`, where these have names of their own.
+pub(super) fn yes_no_as<T: Copy + PartialEq + 'static>(yes: T, no: T) -> Grammar<T> {
     Grammar {
         form: "yes or no".to_owned(),
-        read: Box::new(|text| match text {
-            "yes" => Ok(true),
-            "no" => Ok(false),
+        read: Box::new(move |text| match text {
+            "yes" => Ok(yes),
+            "no" => Ok(no),
             _ => Err("neither yes nor no; write \"yes\" or \"no\"".to_owned()),
         }),
-        show: Box::new(|yes| if *yes { "yes".to_owned() } else { "no".to_owned() }),
+        show: Box::new(move |value| if *value == yes { "yes".to_owned() } else { "no".to_owned() }),
         notation: Notation::Quoted,
     }
 }

@@ -34,7 +34,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::report::log;
-use crate::{allowlist, dns, handoff, limits, relay, tls};
+use crate::{allowlist, dialogue, dns, handoff, limits, relay, tls};
 
 /// Everything that can be set, with its defaults.
 #[derive(Clone, Debug)]
@@ -49,6 +49,10 @@ pub struct Config {
     pub backend: handoff::Settings,
     /// Whom to ask for names.
     pub dns: dns::Settings,
+    /// How prescreen talks, and which errors end a session.
+    pub dialogue: dialogue::Settings,
+    /// What becomes of AUTH.
+    pub auth: dialogue::Auth,
     /// How much at once.
     pub limits: limits::Settings,
     /// Who has passed the tests.
@@ -122,6 +126,10 @@ impl Config {
         if self.hostname.is_empty() {
             self.hostname = system_hostname();
         }
+        self.dialogue.hostname.clone_from(&self.hostname);
+        if self.dialogue.banner.is_empty() {
+            self.dialogue.banner = format!("{} ESMTP", self.hostname);
+        }
         let base = &self.base;
         let files = self.tls.certificates.iter_mut().flat_map(|pair| [&mut pair.chain, &mut pair.key]);
         for file in files.chain(self.allowlist.path.as_mut()) {
@@ -138,6 +146,12 @@ impl Default for Config {
             listen: vec![Listener::default()],
             backend: handoff::Settings::default(),
             dns: dns::Settings::default(),
+            dialogue: dialogue::Settings {
+                hostname: String::new(),
+                banner: String::new(),
+                ..Default::default()
+            },
+            auth: dialogue::Auth::default(),
             limits: limits::Settings::default(),
             allowlist: allowlist::Settings::default(),
             tls: tls::Settings::default(),

@@ -1,5 +1,6 @@
 //! Words that no mail client says first (`smtpd_forbidden_commands`).
 
+use std::fmt;
 use std::str::FromStr;
 
 /// First words that give a client away as something else than a mail client.
@@ -57,6 +58,19 @@ impl FromStr for ForbiddenCommands {
     }
 }
 
+impl fmt::Display for ForbiddenCommands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, pattern) in self.0.iter().enumerate() {
+            let gap = if at == 0 { "" } else { " " };
+            match pattern {
+                Pattern::Word(word) => write!(f, "{gap}{word}")?,
+                Pattern::NoLetter => write!(f, "{gap}{NO_LETTER}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +79,7 @@ mod tests {
     fn the_default_is_what_its_text_says() {
         let text = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}";
         assert_eq!(text.parse(), Ok(ForbiddenCommands::default()));
+        assert_eq!(ForbiddenCommands::default().to_string(), text);
     }
 
     #[test]

@@ -116,6 +116,15 @@ pub enum Auth {
     Handoff,
 }
 
+impl std::fmt::Display for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hide => "hide",
+            Self::Handoff => "handoff",
+        })
+    }
+}
+
 impl std::str::FromStr for Auth {
     type Err = String;
 

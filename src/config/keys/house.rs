@@ -1,0 +1,103 @@
+//! Keys of what stands around a session: backend, names, store, TLS, forwarding, log.
+
+use std::time::Duration;
+
+use super::{MOMENT, SECOND, Section, key, section};
+use crate::config::grammar::{file, number, socket, time, word};
+use crate::config::slot::{list, list_of_phrases, one, optional};
+use crate::report::log;
+use crate::time::Unit::{Days, Seconds};
+use crate::{allowlist, dns, handoff, relay, tls};
+
+#[rustfmt::skip]
+pub(super) fn backend(backend: &mut handoff::Settings) -> Section<'_> {
+    section("backend", "Where clean connections go, and how the server is told who the client is.", vec![
+        key("servers", list(&mut backend.servers, word("address:port or unix:/path")),
+            "The servers, most wanted first."),
+        key("identity", one(&mut backend.identity, word("proxy-v2, proxy-v1 or none")),
+            "How a server is told who the client is. With none it takes every client for this host."),
+        key("connect_timeout", one(&mut backend.connect_timeout, time(Seconds, MOMENT)),
+            "How long a server may take to accept a connection."),
+        key("greeting_timeout", one(&mut backend.greeting_timeout, time(Seconds, MOMENT)),
+            "How long it may take to greet."),
+        key("command_timeout", one(&mut backend.command_timeout, time(Seconds, MOMENT)),
+            "How long it may take to answer a command."),
+        key("rest_time", one(&mut backend.rest_time, time(Seconds, Duration::ZERO)),
+            "How long a server that failed comes last in the order, give or take a quarter."),
+        key("probe_interval", one(&mut backend.probe_interval, time(Seconds, SECOND)),
+            "How often each server is asked what it offers."),
+    ])
+}
+
+#[rustfmt::skip]
+pub(super) fn dns(dns: &mut dns::Settings) -> Section<'_> {
+    let doc = "Whom to ask. A validating resolver on this host is best: DNSBL operators turn away the public ones.";
+    section("dns", doc, vec![
+        key("servers", list(&mut dns.servers, socket(Some(53))),
+            "Name servers, in order of preference. Empty: those of /etc/resolv.conf."),
+        key("timeout", one(&mut dns.timeout, time(Seconds, MOMENT)),
+            "How long a lookup may take in all, whatever the number of servers."),
+        key("in_flight_limit", one(&mut dns.in_flight_limit, number(1..=usize::MAX)),
+            "Lookups at once; what comes on top counts as not answered. Each takes a file descriptor."),
+        key("cache_limit", one(&mut dns.cache_limit, number(0..=u64::MAX)),
+            "How many answers are remembered."),
+        key("failure_ttl", one(&mut dns.failure_ttl, time(Seconds, Duration::ZERO)),
+            "How long a failure is remembered, and an absence that names no TTL."),
+    ])
+}
+
+#[rustfmt::skip]
+pub(super) fn allowlist(allowlist: &mut allowlist::Settings) -> Section<'_> {
+    section("allowlist", "Who has passed the tests, and until when.", vec![
+        key("path", optional(&mut allowlist.path, file()),
+            "The file that survives a restart; its folder must be writable. Empty: memory only."),
+        key("max_entries", one(&mut allowlist.max_entries, number(1..=u64::MAX)),
+            "Clients remembered at most; the one not seen for longest goes first. About 350 bytes each."),
+        key("ipv4_prefix", one(&mut allowlist.ipv4_prefix, number(1..=32)),
+            "Leading bits that identify an IPv4 client."),
+        key("ipv6_prefix", one(&mut allowlist.ipv6_prefix, number(1..=128)),
+            "Leading bits that identify an IPv6 client: a host owns its /64."),
+        key("retention_time", one(&mut allowlist.retention_time, time(Days, SECOND)),
+            "How long a client is remembered after all its passes have expired."),
+    ])
+}
+
+#[rustfmt::skip]
+pub(super) fn tls(tls: &mut tls::Settings) -> Section<'_> {
+    section("tls", "STARTTLS with the client.", vec![
+        key("starttls", one(&mut tls.starttls, word("terminate, passthrough or off")),
+            "Whether TLS ends here (needs a certificate), at the backend, or is not offered."),
+        key("certificates", list_of_phrases(&mut tls.certificates, word("\"chain.pem key.pem\"")),
+            "PEM files; chosen by the name that the client asks for, the first serves all others."),
+        key("handshake_time_limit", one(&mut tls.handshake_time_limit, time(Seconds, MOMENT)),
+            "How long a handshake may take."),
+        key("handshake_count_limit", one(&mut tls.handshake_count_limit, number(1..=usize::MAX)),
+            "How many handshakes run at once; the rest wait within their time limit."),
+    ])
+}
+
+#[rustfmt::skip]
+pub(super) fn relay(relay: &mut relay::Settings) -> Section<'_> {
+    section("relay", "Forwarding, once a server has taken the connection over.", vec![
+        key("inspect", one(&mut relay.inspect, word("connection or transaction")),
+            "How much is screened: the connection up to its first DATA, or every MAIL transaction."),
+        key("idle_timeout", one(&mut relay.idle_timeout, time(Seconds, SECOND)),
+            "How long neither side may send anything. A server may take 10 minutes to answer the final dot."),
+        key("pipe_size", one(&mut relay.pipe_size, number(4096..=usize::MAX)),
+            "Bytes that one pipe shall hold; one splice moves no more."),
+        key("max_pipes", one(&mut relay.max_pipes, number(0..=usize::MAX)),
+            "Pipes of the whole process; 0 never splices. An ordinary user is given 256."),
+    ])
+}
+
+#[rustfmt::skip]
+pub(super) fn log(log: &mut log::Settings) -> Section<'_> {
+    section("log", "One line for each connection, on standard output.", vec![
+        key("format", one(&mut log.format, word("text, json or postscreen")),
+            "A sentence for people, an object with every fact, or the lines that postscreen would write."),
+        key("level", one(&mut log.level, word("error, warn, info, debug or trace")),
+            "The least severe that is logged; info shows every connection."),
+        key("syslog_name", one(&mut log.syslog_name, word("name")),
+            "The part before /postscreen in the program tag of the postscreen format."),
+    ])
+}

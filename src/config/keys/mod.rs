@@ -1,0 +1,85 @@
+//! The one table of keys.
+//!
+//! Reading files, `--set`, the environment, suggestions for mistyped names, the commented example file and the
+//! reference all derive from it. A new setting is one entry here.
+
+mod house;
+mod smtp;
+
+use std::time::Duration;
+
+use super::Config;
+use super::grammar::{network, socket, time, word};
+use super::listen::Listener;
+use super::slot::{Slot, list, one};
+use crate::time::Unit::Seconds;
+
+/// A `[section]` and its keys; the top level has no name.
+pub(super) struct Section<'a> {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) keys: Vec<Key<'a>>,
+}
+
+/// A key, the place that it fills, and what to tell about it.
+pub(super) struct Key<'a> {
+    pub(super) name: &'static str,
+    pub(super) slot: Box<dyn Slot + 'a>,
+    pub(super) doc: &'static str,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// All sections but `[[listen]]`, in the order in which the example shows them.
+pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
+    let Config {
+        base: _,
+        hostname,
+        listen: _,
+        backend,
+        dns,
+        dialogue,
+        auth,
+        limits,
+        allowlist,
+        tls,
+        relay,
+        log,
+    } = config;
+    let mut sections = vec![top(hostname), house::backend(backend), house::dns(dns)];
+    sections.extend(smtp::sections(dialogue, auth, limits));
+    sections.extend([house::allowlist(allowlist), house::tls(tls), house::relay(relay), house::log(log)]);
+    sections
+}
+
+#[rustfmt::skip]
+fn top(hostname: &mut String) -> Section<'_> {
+    section("", "", vec![
+        key("hostname", one(hostname, word("host name")),
+            "The name in greetings and replies. Empty: the system's own."),
+    ])
+}
+
+/// The keys of one `[[listen]]`.
+#[rustfmt::skip]
+pub(super) fn listener(listener: &mut Listener) -> Section<'_> {
+    section("listen", "Where clients come in; one [[listen]] for each address.", vec![
+        key("address", one(&mut listener.address, socket(None)),
+            "Address and port."),
+        key("proxy_protocol", one(&mut listener.proxy_protocol, word("off or required")),
+            "Whether a PROXY header (v1 or v2) comes first and names the client."),
+        key("trusted", list(&mut listener.trusted, network()),
+            "Who may send PROXY headers. Anybody else is closed without a word."),
+        key("proxy_timeout", one(&mut listener.proxy_timeout, time(Seconds, SECOND)),
+            "The time for a whole PROXY header."),
+    ])
+}
+
+fn section<'a>(name: &'static str, doc: &'static str, keys: Vec<Key<'a>>) -> Section<'a> {
+    Section { name, doc, keys }
+}
+
+fn key<'a>(name: &'static str, slot: impl Slot + 'a, doc: &'static str) -> Key<'a> {
+    Key { name, slot: Box::new(slot), doc }
+}

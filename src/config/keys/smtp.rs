@@ -1,0 +1,76 @@
+//! Keys of the session: how it talks, which errors end it, how much it may ask for.
+
+use std::time::Duration;
+
+use super::{SECOND, Section, key, section};
+use crate::config::grammar::{line, number, time, word, yes_no, yes_no_as};
+use crate::config::slot::{list, one, optional};
+use crate::dialogue::{self, Auth};
+use crate::limits;
+use crate::smtp::address::PathSyntax;
+use crate::time::Unit::Seconds;
+
+#[rustfmt::skip]
+pub(super) fn sections<'a>(
+    smtp: &'a mut dialogue::Settings, auth: &'a mut Auth, limits: &'a mut limits::Settings,
+) -> [Section<'a>; 3] {
+    let errors = &mut smtp.errors;
+    [
+        section("smtp", "How prescreen talks with the client until a backend takes over.", vec![
+            key("banner", one(&mut smtp.banner, line()),
+                "The text of the 220 greeting, host name first. Empty: HOSTNAME ESMTP."),
+            key("helo_required", one(&mut smtp.helo_required, yes_no()),
+                "Whether MAIL and ETRN need HELO or EHLO first."),
+            key("disable_vrfy_command", one(&mut smtp.disable_vrfy_command, yes_no()),
+                "Whether VRFY is refused; else it is answered 252."),
+            key("strict_rfc821_envelopes",
+                one(&mut smtp.strict_rfc821_envelopes, yes_no_as(PathSyntax::Strict, PathSyntax::Lenient)),
+                "Whether addresses must stand in <>."),
+            key("forbidden_commands", one(&mut smtp.forbidden_commands, word("words")),
+                "First words that no mail client says."),
+            key("discard_ehlo_keywords", list(&mut smtp.discard_ehlo_keywords, word("keyword")),
+                "What EHLO does not show although the backend offers it."),
+            key("auth", one(auth, word("hide or handoff")),
+                "Whether AUTH is offered when the backend does; the session is then the backend's."),
+            key("soft_bounce", one(&mut smtp.soft_bounce, yes_no()),
+                "Whether our own 5xx replies become 4xx: for trying things out."),
+            key("reject_footer", optional(&mut smtp.reject_footer, word("text")),
+                "Text behind every refusal; $client_address, $client_port and $server_name are filled in."),
+        ]),
+        section("errors", "Which errors end a session, and which slow it down.", vec![
+            key("hard_error_limit", one(&mut errors.hard_error_limit, number(1..=u32::MAX)),
+                "Errors of the client's own making that end the session. Postfix has 20."),
+            key("soft_error_limit", one(&mut errors.soft_error_limit, number(1..=u32::MAX)),
+                "Errors of any class from which on every reply waits for error_sleep_time."),
+            key("error_sleep_time", one(&mut errors.error_sleep_time, time(Seconds, Duration::ZERO)),
+                "How long it waits."),
+            key("junk_command_limit", one(&mut errors.junk_command_limit, number(0..=u32::MAX)),
+                "HELO, EHLO, RSET, NOOP, VRFY and ETRN that are free; each one more is an error."),
+            key("recipient_error_limit", one(&mut errors.recipient_error_limit, number(1..=u32::MAX)),
+                "Recipients and senders refused by the backend that end the session."),
+        ]),
+        section("limits", "How much at once, how much in one session, and how long.", vec![
+            key("pre_queue_limit", one(&mut limits.pre_queue_limit, number(10..=usize::MAX)),
+                "Connections at once that are still being screened or spoken with. A tenth more is kept for clients \
+                 that have passed before."),
+            key("post_queue_limit", one(&mut limits.post_queue_limit, number(5..=usize::MAX)),
+                "Connections at once that have been handed to a backend; keep it at what the backend can serve."),
+            key("command_count_limit", one(&mut smtp.command_count_limit, number(1..=u32::MAX)),
+                "Commands before one recipient is accepted; what the backend refuses does not count."),
+            key("command_time_limit", one(&mut limits.command_time_limit, time(Seconds, SECOND)),
+                "The time for one complete command line, and for taking our reply."),
+            key("stress_command_time_limit", one(&mut limits.stress_command_time_limit, time(Seconds, SECOND)),
+                "The same when nine tenths of pre_queue_limit are taken."),
+            key("line_length_limit", one(&mut smtp.line_length_limit, number(512..=usize::MAX)),
+                "The longest command line in bytes, its ending included."),
+            key("message_size_limit", one(&mut smtp.message_size_limit, number(0..=u64::MAX)),
+                "The largest message in bytes, as SIZE and MAIL know it; 0 leaves it to the backend."),
+            key("recipient_limit", one(&mut smtp.recipient_limit, number(1..=usize::MAX)),
+                "Recipients accepted for one message; more are told 452."),
+            key("recipient_overshoot_limit", one(&mut smtp.recipient_overshoot_limit, number(1..=usize::MAX)),
+                "Recipients beyond the limit that are not yet an error."),
+            key("drain_time_limit", one(&mut limits.drain_time_limit, time(Seconds, Duration::ZERO)),
+                "How long sessions that were handed over may go on after SIGTERM. Docker grants ten seconds in all."),
+        ]),
+    ]
+}
