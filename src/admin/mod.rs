@@ -1,1 +1,3 @@
-//! (being built)
+//! What operators ask a running program: how it is, and what it has counted.
+
+pub mod http;

@@ -46,7 +46,8 @@ impl Kind {
 pub(super) const WAITS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Buckets for whole connections: a port scan, a greet wait, a mail, a long queue through one connection.
-pub(super) const LIVES: &[f64] = &[0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+pub(super) const LIVES: &[f64] =
+    &[0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
 static HERE: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 

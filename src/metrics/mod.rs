@@ -13,6 +13,7 @@ mod table;
 
 pub use family::{Family, Kind};
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use metrics::{Counter, Histogram, Recorder};
@@ -28,6 +29,13 @@ use process::Process;
 
 /// How often [`Metrics::upkeep`] tidies: samples of histograms pile up in between.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Where `/metrics`, `/healthz` and `/readyz` are served. Default: none, nowhere.
+    pub listen: Option<SocketAddr>,
+}
 
 /// All metrics of this process.
 #[derive(Debug)]
