@@ -23,10 +23,12 @@ pub trait Sources {
 /// path; while it reads, everybody goes on with what there is. A broken new version is told of once and not taken.
 pub struct Live<T> {
     current: ArcSwap<T>,
-    load: Box<dyn Fn() -> Result<T, Vec<LoadError>> + Send + Sync>,
+    load: Option<Loader<T>>,
     /// The files at the last attempt to read them, good or not.
     seen: Mutex<Vec<File>>,
 }
+
+type Loader<T> = Box<dyn Fn() -> Result<T, Vec<LoadError>> + Send + Sync>;
 
 impl<T: Sources> Live<T> {
     /// Loads for the first time, and keeps `load` for later.
@@ -35,7 +37,12 @@ impl<T: Sources> Live<T> {
     ) -> Result<Self, Vec<LoadError>> {
         let first = load()?;
         let seen = Mutex::new(first.files());
-        Ok(Self { current: ArcSwap::from_pointee(first), load: Box::new(load), seen })
+        Ok(Self { current: ArcSwap::from_pointee(first), load: Some(Box::new(load)), seen })
+    }
+
+    /// Something that follows no file, where something that does could stand.
+    pub fn fixed(value: T) -> Self {
+        Self { current: ArcSwap::from_pointee(value), load: None, seen: Mutex::new(Vec::new()) }
     }
 
     /// The last good version.
@@ -71,6 +78,7 @@ pub trait Refresh: Send + Sync {
 
 impl<T: Sources + Send + Sync> Refresh for Live<T> {
     fn refresh(&self) -> Refreshed {
+        let Some(load) = &self.load else { return Refreshed::Unchanged };
         let mut seen = self.seen.lock();
         let now: Vec<_> = seen.iter().map(File::now).collect();
         if *seen == now {
@@ -78,7 +86,7 @@ impl<T: Sources + Send + Sync> Refresh for Live<T> {
         }
         let changed =
             now.iter().filter(|file| !seen.contains(file)).map(|file| file.path().to_owned()).collect();
-        match (self.load)() {
+        match load() {
             Ok(new) => {
                 *seen = new.files();
                 self.current.store(Arc::new(new));

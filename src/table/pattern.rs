@@ -315,7 +315,8 @@ mod tests {
 
     #[test]
     fn all_bad_rules_are_told_with_their_number() {
-        let errors = errors("pcre:{ {/a/ $1}, {!/(a)/ $1}, {/a/}, {/a OK}, {abc OK}, {/a/q OK}, {/(/ OK} {/x/ OK} }");
+        let errors =
+            errors("pcre:{ {/a/ $1}, {!/(a)/ $1}, {/a/}, {/a OK}, {abc OK}, {/a/q OK}, {/(/ OK} {/x/ OK} }");
         let starts: Vec<_> = errors.iter().map(|error| error.rsplit_once("}:").unwrap().1).collect();
         assert_eq!(starts.len(), 7, "{errors:#?}");
         for (index, start) in starts.iter().enumerate() {
