@@ -8,7 +8,7 @@ use crate::smtp::reply::Reply;
 use crate::smtp::syntax::SyntaxError;
 use crate::tls::Starttls;
 
-use super::ehlo::{self, Unusable};
+use super::ehlo::{self, Place, Unusable};
 use super::errors::Class;
 use super::finding::{After, Finding, RefusedBy, excerpt};
 use super::session::{Fault, Session};
@@ -44,9 +44,7 @@ impl Session {
     /// A line that is no command; an error of order goes before one of syntax.
     pub(super) fn syntax_error(&mut self, error: &SyntaxError, after: After) -> Step {
         match error.verb() {
-            Some(verb @ (Verb::Data | Verb::Bdat)) if self.accepted() == 0 && verb == Verb::Data => {
-                self.no_recipient(verb, after)
-            }
+            Some(Verb::Data) if self.accepted() == 0 => self.no_recipient(Verb::Data, after),
             Some(verb) => {
                 let reply = self.out_of_order(verb).unwrap_or_else(|| error.reply());
                 self.client_error(after, reply)
@@ -70,7 +68,9 @@ impl Session {
     }
 
     fn mail_command(&mut self, mail: Mail, after: After) -> Step {
-        if let Some(reply) = self.out_of_order(Verb::Mail).or_else(|| self.unusable(&mail.parameters)) {
+        if let Some(reply) =
+            self.out_of_order(Verb::Mail).or_else(|| self.unusable(Place::Mail, &mail.parameters))
+        {
             return self.client_error(after, reply);
         }
         self.transactions += 1;
@@ -104,7 +104,7 @@ impl Session {
             let reply = Reply::new(452, "4.5.3 Error: too many recipients");
             return self.refuse(envelope, reply, RefusedBy::Limit, class);
         }
-        if let Some(reply) = self.unusable(&rcpt.parameters) {
+        if let Some(reply) = self.unusable(Place::Rcpt, &rcpt.parameters) {
             return self.client_error(after, reply);
         }
         if let Some(step) = self.standing_refusal(Verb::Rcpt, &rcpt) {
@@ -253,9 +253,9 @@ impl Session {
     }
 
     /// The reply to a parameter that cannot be replayed.
-    fn unusable(&self, parameters: &[Parameter]) -> Option<Reply> {
+    fn unusable(&self, place: Place, parameters: &[Parameter]) -> Option<Reply> {
         parameters.iter().find_map(|parameter| {
-            match ehlo::check(parameter, &self.settings, &self.offer.capabilities) {
+            match ehlo::check(place, parameter, &self.settings, &self.offer.capabilities) {
                 Ok(()) => None,
                 Err(Unusable::DsnDisabled) => Some(Reply::new(501, "5.7.1 DSN support is disabled")),
                 Err(Unusable::Unsupported) => {

@@ -14,41 +14,45 @@ use super::{Offer, Session};
 /// An extension that is carried by replay alone: it adds parameters to MAIL and RCPT and nothing else.
 struct Extension {
     keyword: &'static str,
-    parameters: &'static [&'static str],
-    use_unoffered: UseUnoffered,
+    mail: &'static [&'static str],
+    rcpt: &'static [&'static str],
+    unoffered: Unoffered,
 }
 
 /// What happens to the parameters of an extension that the backend was not seen to offer.
-#[derive(PartialEq, Eq)]
-enum UseUnoffered {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unoffered {
     /// They are the backend's to judge: Postfix knows them whatever it offers, so clients use them unasked.
     Forward,
     /// They are refused.
     Refuse,
 }
 
+impl Extension {
+    const fn new(
+        keyword: &'static str,
+        mail: &'static [&'static str],
+        rcpt: &'static [&'static str],
+        unoffered: Unoffered,
+    ) -> Self {
+        Self { keyword, mail, rcpt, unoffered }
+    }
+}
+
 const EXTENSIONS: &[Extension] = &[
-    Extension { keyword: "SIZE", parameters: &["SIZE"], use_unoffered: UseUnoffered::Forward },
-    Extension { keyword: "8BITMIME", parameters: &["BODY"], use_unoffered: UseUnoffered::Forward },
-    Extension { keyword: "SMTPUTF8", parameters: &["SMTPUTF8"], use_unoffered: UseUnoffered::Forward },
-    Extension {
-        keyword: "DSN",
-        parameters: &["RET", "ENVID", "NOTIFY", "ORCPT"],
-        use_unoffered: UseUnoffered::Forward,
-    },
-    Extension { keyword: "CHUNKING", parameters: &[], use_unoffered: UseUnoffered::Refuse },
-    Extension { keyword: "BINARYMIME", parameters: &[], use_unoffered: UseUnoffered::Refuse },
-    Extension { keyword: "ENHANCEDSTATUSCODES", parameters: &[], use_unoffered: UseUnoffered::Refuse },
-    Extension { keyword: "HELP", parameters: &[], use_unoffered: UseUnoffered::Refuse },
-    Extension { keyword: "LIMITS", parameters: &[], use_unoffered: UseUnoffered::Refuse },
-    Extension { keyword: "DELIVERBY", parameters: &["BY"], use_unoffered: UseUnoffered::Refuse },
-    Extension { keyword: "MT-PRIORITY", parameters: &["MT-PRIORITY"], use_unoffered: UseUnoffered::Refuse },
-    Extension {
-        keyword: "FUTURERELEASE",
-        parameters: &["HOLDFOR", "HOLDUNTIL"],
-        use_unoffered: UseUnoffered::Refuse,
-    },
-    Extension { keyword: "RRVS", parameters: &["RRVS"], use_unoffered: UseUnoffered::Refuse },
+    Extension::new("SIZE", &["SIZE"], &[], Unoffered::Forward),
+    Extension::new("8BITMIME", &["BODY"], &[], Unoffered::Forward),
+    Extension::new("SMTPUTF8", &["SMTPUTF8"], &[], Unoffered::Forward),
+    Extension::new("DSN", &["RET", "ENVID"], &["NOTIFY", "ORCPT"], Unoffered::Forward),
+    Extension::new("CHUNKING", &[], &[], Unoffered::Refuse),
+    Extension::new("BINARYMIME", &[], &[], Unoffered::Refuse),
+    Extension::new("ENHANCEDSTATUSCODES", &[], &[], Unoffered::Refuse),
+    Extension::new("HELP", &[], &[], Unoffered::Refuse),
+    Extension::new("LIMITS", &[], &[], Unoffered::Refuse),
+    Extension::new("DELIVERBY", &["BY"], &[], Unoffered::Refuse),
+    Extension::new("MT-PRIORITY", &["MT-PRIORITY"], &[], Unoffered::Refuse),
+    Extension::new("FUTURERELEASE", &["HOLDFOR", "HOLDUNTIL"], &[], Unoffered::Refuse),
+    Extension::new("RRVS", &[], &["RRVS"], Unoffered::Refuse),
 ];
 
 /// Whether the client may be told of PIPELINING.
@@ -114,29 +118,39 @@ pub(super) enum Unusable {
     DsnDisabled,
 }
 
-/// Whether a parameter of MAIL or RCPT may be replayed.
+/// The command that a parameter stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Mail,
+    Rcpt,
+}
+
+/// Whether a parameter may be replayed.
 pub(super) fn check(
+    place: Place,
     parameter: &Parameter,
     settings: &Settings,
     capabilities: &Capabilities,
 ) -> Result<(), Unusable> {
-    let belongs = |extension: &&Extension| extension.parameters.iter().any(|name| parameter.is(name));
-    let extension = EXTENSIONS.iter().find(belongs).ok_or(Unusable::Unsupported)?;
-    if extension.keyword == "DSN" && is_discarded(settings, "DSN") {
-        return Err(Unusable::DsnDisabled);
-    }
-    // Hiding SIZE or 8BITMIME forbids nobody to use them, as in Postfix.
-    let hidden = extension.keyword == "SMTPUTF8" && is_discarded(settings, "SMTPUTF8");
-    let offered = capabilities.offers(extension.keyword) && !is_discarded(settings, extension.keyword);
-    let binary = parameter.is("BODY")
-        && parameter.value.as_deref().is_some_and(|body| body.eq_ignore_ascii_case("BINARYMIME"));
-    if hidden
-        || (binary && !capabilities.offers("BINARYMIME"))
-        || (!offered && extension.use_unoffered == UseUnoffered::Refuse)
-    {
-        return Err(Unusable::Unsupported);
-    }
-    Ok(())
+    let keyword = |extension: &&Extension| match place {
+        Place::Mail => extension.mail.iter().any(|name| parameter.is(name)),
+        Place::Rcpt => extension.rcpt.iter().any(|name| parameter.is(name)),
+    };
+    let extension = EXTENSIONS.iter().find(keyword).ok_or(Unusable::Unsupported)?;
+    let discarded = is_discarded(settings, extension.keyword);
+    let usable = match extension.keyword {
+        "DSN" if discarded => return Err(Unusable::DsnDisabled),
+        "SMTPUTF8" => !discarded,
+        "8BITMIME" => !is_binary(parameter) || capabilities.offers("BINARYMIME"),
+        _ if extension.unoffered == Unoffered::Forward => true,
+        keyword => capabilities.offers(keyword) && !discarded,
+    };
+    if usable { Ok(()) } else { Err(Unusable::Unsupported) }
+}
+
+/// BODY=BINARYMIME belongs to an extension of its own (RFC 3030 §3).
+fn is_binary(parameter: &Parameter) -> bool {
+    parameter.value.as_deref().is_some_and(|body| body.eq_ignore_ascii_case("BINARYMIME"))
 }
 
 impl Session {

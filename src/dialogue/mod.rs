@@ -18,6 +18,8 @@ mod finding;
 mod footer;
 mod forbidden;
 mod outcome;
+#[cfg(test)]
+mod script;
 mod session;
 mod settings;
 mod step;
