@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::allowlist::Test;
 use crate::policy::{ClientNames, Effects, Facts, TlsFacts};
-use crate::screen::{Consequence, Screened};
+use crate::screen::{Consequence, Failure, Screened};
 use crate::smtp::command::{Command, Verb};
 use crate::smtp::envelope::{Helo, Mail, Protocol, Rcpt};
 use crate::smtp::line::{Ending, Line};
@@ -265,7 +265,7 @@ impl Session {
     fn deep_tests(&mut self, line: &Line, verb: Option<Verb>, waiting: Waiting<'_>) -> Option<Step> {
         if line.ending == Ending::BareLf && self.deep.watches(Test::BareNewline) {
             let finding = Finding::BareNewline { line: excerpt(&line.text) };
-            if let Some(step) = self.failed(Test::BareNewline, finding, protocol_error(521)) {
+            if let Some(step) = self.failed(&Failure::BareNewline, finding) {
                 return Some(step);
             }
         }
@@ -275,8 +275,7 @@ impl Session {
             let (word, rest) = deep::first_word(&line.text);
             let finding =
                 Finding::NonSmtpCommand { after: self.after, word: excerpt(word), rest: excerpt(rest) };
-            let goodbye = Reply::new(521, "5.7.0 Error: I can break rules, too. Goodbye.");
-            if let Some(step) = self.failed(Test::NonSmtpCommand, finding, goodbye) {
+            if let Some(step) = self.failed(&Failure::NonSmtpCommand, finding) {
                 return Some(step);
             }
         }
@@ -297,14 +296,14 @@ impl Session {
         }
         let (verb, _) = deep::first_word(&line.text);
         let finding = Finding::Pipelining { verb: excerpt(verb), waiting: excerpt(waiting) };
-        self.failed(Test::Pipelining, finding, protocol_error(521))
+        self.failed(&Failure::Pipelining, finding)
     }
 
     /// A deep test was failed: tells of it once, and does what its action says.
-    fn failed(&mut self, test: Test, finding: Finding, dropped: Reply) -> Option<Step> {
-        let action = self.deep.fail(test)?;
+    fn failed(&mut self, failure: &Failure, finding: Finding) -> Option<Step> {
+        let action = self.deep.fail(failure.test()?)?;
         self.findings.push(finding);
-        match action.consequence(protocol_error(550), dropped) {
+        match action.consequence(failure) {
             Consequence::GoOn => None,
             Consequence::Stand(reply) => {
                 self.standing.get_or_insert(reply);
@@ -369,10 +368,6 @@ impl Session {
     fn try_again_later(&self) -> Reply {
         Reply::new(421, format!("{} Service unavailable - try again later", self.settings.hostname))
     }
-}
-
-fn protocol_error(code: u16) -> Reply {
-    Reply::new(code, "5.5.1 Protocol error")
 }
 
 #[cfg(test)]

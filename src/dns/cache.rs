@@ -64,6 +64,11 @@ impl Shared {
         self.0.slot_count - self.0.slots.available_permits()
     }
 
+    /// The next lookup of `question` will not be answered from memory.
+    pub(super) fn forget(&self, question: &Question) {
+        self.0.remembered.invalidate(question);
+    }
+
     pub(super) async fn lookup(&self, question: Question) -> Answer<Data> {
         if let Some(answer) = self.0.recall(&question) {
             return answer;

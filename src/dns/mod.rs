@@ -18,6 +18,7 @@ pub use network::{Settings, SetupError};
 pub use record::{Kind, Mx};
 pub use responder::Responder;
 pub use totals::{Latency, Outcome, Totals};
+pub(crate) use totals::{Outcomes, Stopwatch, add};
 pub use zone::{Zone, ZoneError};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -110,6 +111,14 @@ impl Resolver {
     /// IPv4 addresses.
     pub async fn a(&self, name: &str) -> Answer<Ipv4Addr> {
         self.ask(name, Kind::A).await.only(|data| if let Data::A(a) = data { Some(a) } else { None })
+    }
+
+    /// IPv4 addresses, asked for now: what is remembered does not count, as when a list is tested.
+    pub async fn a_afresh(&self, name: &str) -> Answer<Ipv4Addr> {
+        if let (Source::Network(shared), Some(question)) = (&self.0.source, Question::new(name, Kind::A)) {
+            shared.forget(&question);
+        }
+        self.a(name).await
     }
 
     /// IPv6 addresses.
@@ -323,6 +332,16 @@ mod tests {
         assert_eq!(server.queries(), 1);
         let totals = dns.totals();
         assert_eq!((totals.joined, totals.cached, totals.in_flight, totals.latency.count()), (50, 1, 0, 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_afresh_is_asked_again() {
+        let server = serve(GOOD).await;
+        let dns = resolver(&[&server]);
+        assert_eq!(found(dns.a("a.test").await), [HOST]);
+        server.serve(Zone::default());
+        assert_eq!(found(dns.a("a.test").await), [HOST]);
+        assert_eq!(dns.a_afresh("a.test").await.outcome(), Outcome::NotFound);
     }
 
     #[tokio::test]

@@ -131,10 +131,25 @@ impl Stopwatch {
     }
 }
 
+/// How often each [`Outcome`] came, being counted.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes([AtomicU64; Outcome::ALL.len()]);
+
+impl Outcomes {
+    pub(crate) fn count(&self, outcome: Outcome) {
+        add(&self.0[outcome.index()]);
+    }
+
+    /// In the order of [`Outcome::ALL`].
+    pub(crate) fn read(&self) -> [u64; Outcome::ALL.len()] {
+        std::array::from_fn(|i| self.0[i].load(Ordering::Relaxed))
+    }
+}
+
 /// [`Totals`] being counted.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    lookups: [[AtomicU64; Outcome::ALL.len()]; Kind::ALL.len()],
+    lookups: [Outcomes; Kind::ALL.len()],
     pub(super) cached: AtomicU64,
     pub(super) joined: AtomicU64,
     pub(super) failovers: AtomicU64,
@@ -143,13 +158,13 @@ pub(super) struct Counters {
 
 impl Counters {
     pub(super) fn lookup(&self, kind: Kind, outcome: Outcome) {
-        add(&self.lookups[kind as usize][outcome.index()]);
+        self.lookups[kind as usize].count(outcome);
     }
 
     pub(super) fn read(&self, in_flight: usize) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Totals {
-            lookups: std::array::from_fn(|k| std::array::from_fn(|o| read(&self.lookups[k][o]))),
+            lookups: std::array::from_fn(|kind| self.lookups[kind].read()),
             cached: read(&self.cached),
             joined: read(&self.joined),
             failovers: read(&self.failovers),

@@ -1,100 +1,232 @@
-//! The tests before the 220: permanent access list, temporary allowlist, greet wait and DNSBL.
+//! The tests before the 220: permanent access list, greet wait and DNS lists.
 //!
-//! This module alone makes [`Passed`] and [`Screened`], and nothing behind it works without one of them.
+//! This module alone makes [`Passed`] and [`Screened`], and nothing behind it works without one of them. What it
+//! needs to know of the client's past comes in as a record, and goes out as one: it looks into no store.
+//!
+//! - A fault of DNS, of a table or of a list never counts against a client; what was not learnt is not remembered.
+//! - The first enforced failure stands, and ends the tests. A client that is out is not looked up.
+//! - A failure earns nothing and is not remembered either: a client that was repaired passes at once.
+
+mod access;
+mod action;
+mod case;
+pub mod dnsbl;
+mod finding;
+mod greet;
+mod health;
+mod list;
+pub mod score;
+mod self_test;
+mod settings;
+mod site;
+mod statistics;
+mod verdict;
+
+pub use action::{Action, Consequence, Failure};
+pub use finding::Finding;
+pub use health::Ailment;
+pub use list::{ListFilter, Listing, Malfunction, list_query, list_query_ipv6};
+pub use score::{Hit, Opinion, Score};
+pub use settings::{DeepTest, Settings};
+pub use site::Site;
+pub use statistics::{ListStatistics, Overlap};
+pub use verdict::{History, Passed, Screened, Verdict};
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::allowlist::{Record, Test};
-use crate::smtp::reply::Reply;
+use crate::dns::Resolver;
+use crate::limits::Pressure;
+use crate::proxy_protocol::Endpoints;
+use crate::smtp::line::LineBuffer;
+use crate::table::{Live, LoadError, MatchList, Refresh};
+use access::{Access, AccessList};
+use case::{Case, Fate};
+use dnsbl::Dnsbl;
+use greet::{Line, ToDo};
 
-/// What screening says of a connection.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Permanently permitted: the backend greets, every byte is forwarded.
-    Forward(Passed),
-    /// Talk on: passed so far, or `enforce` and the refusal comes at RCPT.
-    Converse(Screened),
-    /// Say this and close.
-    Refuse(Reply),
-    /// The client hung up. Counted, never punished.
-    HungUp,
+/// The tests of one configuration.
+pub struct Screen {
+    settings: Arc<Settings>,
+    dnsbl_action: Action,
+    access: Arc<Live<AccessList>>,
+    mynetworks: Arc<Live<MatchList>>,
+    dnsbl: Dnsbl,
+    /// What tempts early talkers; empty for nothing.
+    teaser: String,
+    /// What completes a greeting that ends in a refusal.
+    greeting: String,
 }
 
-/// Proof that the permanent access list permits the client; only [`screen`](self) makes it.
-#[derive(Debug)]
-pub struct Passed(());
+impl Screen {
+    /// Loads what the settings name; relative file names are taken from `base`. All errors are told at once.
+    pub fn new(
+        settings: Settings,
+        dnsbl: &dnsbl::Settings,
+        hostname: &str,
+        mynetworks: Arc<Live<MatchList>>,
+        resolver: Resolver,
+        base: &Path,
+    ) -> Result<Self, Vec<LoadError>> {
+        let (text, folder) = (settings.access_list.clone(), base.to_owned());
+        let access = Live::new(move || AccessList::load(&text, &folder));
+        let lists = Dnsbl::new(dnsbl, resolver, base);
+        let (access, lists) = match (access, lists) {
+            (Ok(access), Ok(lists)) => (access, lists),
+            (access, lists) => {
+                return Err([access.err(), lists.err()].into_iter().flatten().flatten().collect());
+            }
+        };
+        let greeting = format!("{hostname} ESMTP");
+        Ok(Self {
+            teaser: settings.greet_banner.clone().unwrap_or_else(|| greeting.clone()),
+            greeting,
+            settings: Arc::new(settings),
+            dnsbl_action: dnsbl.action,
+            access: Arc::new(access),
+            mynetworks,
+            dnsbl: lists,
+        })
+    }
 
-/// A client that has been through the tests before the greeting; only [`screen`](self) makes it.
-#[derive(Debug)]
-pub struct Screened {
-    /// What every RCPT is answered, where a test failed under `enforce`; the first failure's reply stands.
-    standing: Option<Reply>,
-    /// What the allowlist knew at connect, with the tests that were passed since.
-    record: Record,
-    /// Deep tests to hold the client to, with what a failure does.
-    deep: Vec<(Test, Action)>,
-    /// Whether the teaser `220-` has been sent.
-    teased: bool,
-}
+    /// Takes over the health and the counters of the lists that `before` asked too, so that a reload neither
+    /// believes a dead list again nor begins to count anew.
+    #[must_use]
+    pub fn succeeding(mut self, before: &Self) -> Self {
+        self.dnsbl.inherit(&before.dnsbl);
+        self
+    }
 
-/// What a failed test leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Action {
-    /// Count it, log it, go on.
-    #[default]
-    Ignore,
-    /// Go on, and refuse every recipient.
-    Enforce,
-    /// Refuse now and close.
-    Drop,
-}
-
-/// What a failed test comes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Consequence {
-    /// Nothing but a note.
-    GoOn,
-    /// The session goes on, and every recipient is told this.
-    Stand(Reply),
-    /// This is said, and the connection closed.
-    Refuse(Reply),
-}
-
-impl Action {
-    /// What failing a test comes to: the one place that gives `ignore`, `enforce` and `drop` their meaning.
-    pub fn consequence(self, enforced: Reply, dropped: Reply) -> Consequence {
-        match self {
-            Self::Ignore => Consequence::GoOn,
-            Self::Enforce => Consequence::Stand(enforced),
-            Self::Drop => Consequence::Refuse(dropped),
+    /// Tests a client that has connected.
+    ///
+    /// `input` is what it has sent behind a PROXY header, and takes what it sends during the wait. `remembered` is
+    /// what the allowlist knows of it: nothing where the store is down, or where a connection from the same client
+    /// is still unproven. `note` hears each finding at once.
+    pub async fn test<S>(
+        &self,
+        stream: &mut S,
+        input: &mut LineBuffer,
+        ends: Endpoints,
+        remembered: Option<Record>,
+        pressure: Pressure,
+        note: &mut (dyn FnMut(Finding) + Send),
+    ) -> Verdict
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let client = ends.client.ip().to_canonical();
+        let mut case = Case::new(remembered, note);
+        match self.access.current().judge(client, &self.mynetworks.current()) {
+            Access::Permit => {
+                case.note(Finding::Permitted);
+                return Verdict::Forward(Passed(()));
+            }
+            Access::Reject => {
+                case.note(Finding::Rejected);
+                match case.fail(&Failure::Denylisted, self.settings.denylist_action) {
+                    Fate::Refused(reply) => return Verdict::Refuse(reply),
+                    Fate::Decided => return self.converse(case),
+                    Fate::GoOn | Fate::HungUp => {}
+                }
+            }
+            Access::Undecided => {}
         }
+
+        let wait = match pressure {
+            Pressure::Normal => self.settings.greet_wait,
+            Pressure::Stress => self.settings.stress_greet_wait.min(self.settings.greet_wait),
+        };
+        let todo = ToDo {
+            pregreet: !wait.is_zero() && !case.has_passed(Test::Pregreet),
+            dnsbl: !self.dnsbl.lists.is_empty() && !case.has_passed(Test::Dnsbl),
+        };
+        if !todo.pregreet && !todo.dnsbl {
+            if case.is_known(&self.tests_in_use()) {
+                case.note(Finding::Known);
+            }
+            return self.converse(case);
+        }
+        let mut line = Line { stream, input };
+        match self.wait(&mut line, client, todo, wait, &mut case).await {
+            Fate::GoOn | Fate::Decided => self.converse(case),
+            Fate::HungUp => Verdict::HungUp,
+            Fate::Refused(reply) => {
+                if case.teased {
+                    self.complete_greeting(line.stream).await;
+                }
+                Verdict::Refuse(reply)
+            }
+        }
+    }
+
+    /// Asks the DNS lists about a client that is on the allowlist already: what passed may have been listed since.
+    /// Nobody waits for this.
+    pub async fn recheck(&self, client: IpAddr) -> Score {
+        let mut lookups = self.dnsbl.look_up(client.to_canonical());
+        while lookups.next().await.is_some() {}
+        lookups.conclude()
+    }
+
+    /// Tests each DNS list once. A start that waits for this does not begin with a list that is dead.
+    pub async fn self_test(&self) {
+        self.dnsbl.self_test().await;
+    }
+
+    /// Tests DNS lists for ever, and sooner when one of them fails; returns at once if there is none.
+    pub async fn run_self_tests(&self) {
+        self.dnsbl.run_self_tests().await;
+    }
+
+    /// What each DNS list has been good for, in the order of configuration.
+    pub fn list_statistics(&self) -> Vec<ListStatistics> {
+        self.dnsbl.statistics()
+    }
+
+    /// The settings, for what is tested in the dialogue.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What follows its files; to be refreshed from time to time.
+    pub fn tables(&self) -> Vec<Arc<dyn Refresh>> {
+        vec![Arc::clone(&self.access) as Arc<dyn Refresh>]
+    }
+
+    fn converse(&self, case: Case<'_>) -> Verdict {
+        Verdict::Converse(case.screened(&self.settings, &self.tests_in_use()))
+    }
+
+    /// The tests that are on.
+    fn tests_in_use(&self) -> Vec<Test> {
+        let mut tests = Vec::with_capacity(Test::ALL.len());
+        if !self.settings.greet_wait.is_zero() {
+            tests.push(Test::Pregreet);
+        }
+        if !self.dnsbl.lists.is_empty() {
+            tests.push(Test::Dnsbl);
+        }
+        tests
+            .extend(self.settings.deep_tests().iter().filter(|(_, deep)| deep.enable).map(|(test, _)| *test));
+        tests
+    }
+}
+
+/// Whether `address` may be that of a gateway instead of a client's own: private, shared, link-local or loopback
+/// networks. Behind a container's bridge the whole Internet has one such address, so one pass would let everybody
+/// in, and one listing would shut everybody out.
+pub fn is_gateway_like(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let is_shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64; // RFC 6598
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 
 #[cfg(test)]
-impl Screened {
-    /// What screening would have brought, for tests of what comes behind it.
-    pub(crate) fn for_test(standing: Option<Reply>, deep: Vec<(Test, Action)>, teased: bool) -> Self {
-        Self { standing, record: Record::default(), deep, teased }
-    }
-}
-
-impl Screened {
-    /// What every RCPT is answered, where a test failed under `enforce`.
-    pub fn standing(&self) -> Option<&Reply> {
-        self.standing.as_ref()
-    }
-
-    /// What the allowlist knew, with the tests passed since.
-    pub fn record(&self) -> &Record {
-        &self.record
-    }
-
-    /// Deep tests to hold the client to.
-    pub fn deep(&self) -> &[(Test, Action)] {
-        &self.deep
-    }
-
-    /// Whether the teaser `220-` has been sent, so that the greeting must complete a multi-line reply.
-    pub fn teased(&self) -> bool {
-        self.teased
-    }
-}
+mod tests;

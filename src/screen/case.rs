@@ -1,0 +1,114 @@
+//! One client's case while it is being tested: what it passed, what it failed, what follows.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::action::{Action, Consequence, Failure};
+use super::finding::Finding;
+use super::settings::Settings;
+use super::verdict::{History, Screened};
+use crate::allowlist::{Record, Test};
+use crate::smtp::reply::Reply;
+
+/// A case that is not closed.
+pub(super) struct Case<'a> {
+    remembered: Record,
+    record: Record,
+    standing: Option<Reply>,
+    failed: bool,
+    trusted: bool,
+    pub(super) teased: bool,
+    note: &'a mut (dyn FnMut(Finding) + Send),
+}
+
+/// Where a case stands after an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Undecided.
+    GoOn,
+    /// No further test can change anything: on to the dialogue.
+    Decided,
+    /// Say this and close.
+    Refused(Reply),
+    /// The client is gone.
+    HungUp,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn new(remembered: Option<Record>, note: &'a mut (dyn FnMut(Finding) + Send)) -> Self {
+        let remembered = remembered.unwrap_or_default();
+        Self {
+            remembered,
+            record: remembered,
+            standing: None,
+            failed: false,
+            trusted: false,
+            teased: false,
+            note,
+        }
+    }
+
+    pub(super) fn note(&mut self, finding: Finding) {
+        (self.note)(finding);
+    }
+
+    /// Whether `test` was passed before and still counts.
+    pub(super) fn has_passed(&self, test: Test) -> bool {
+        self.record.passed(test, SystemTime::now())
+    }
+
+    /// Whether every one of `tests` was passed before and still counts.
+    pub(super) fn is_known(&self, tests: &[Test]) -> bool {
+        !self.failed && !tests.is_empty() && tests.iter().all(|test| self.has_passed(*test))
+    }
+
+    pub(super) fn pass(&mut self, test: Test, ttl: Duration) {
+        self.record.pass(test, SystemTime::now(), ttl);
+    }
+
+    /// DNS lists vouch for the client, so every test counts as passed, unless it has failed one already.
+    pub(super) fn trust(&mut self, ttl: Duration) -> Fate {
+        if self.failed {
+            return Fate::GoOn;
+        }
+        for test in Test::ALL {
+            self.pass(test, ttl);
+        }
+        self.trusted = true;
+        Fate::Decided
+    }
+
+    /// Notes a failure. The first that is enforced stands, and ends the tests: whatever else they would find, the
+    /// client is out.
+    pub(super) fn fail(&mut self, failure: &Failure, action: Action) -> Fate {
+        self.failed = true;
+        match action.consequence(failure) {
+            Consequence::GoOn => Fate::GoOn,
+            Consequence::Stand(reply) => {
+                self.standing.get_or_insert(reply);
+                Fate::Decided
+            }
+            Consequence::Refuse(reply) => Fate::Refused(reply),
+        }
+    }
+
+    /// Closes the case with a client that may talk.
+    pub(super) fn screened(self, settings: &Arc<Settings>, tests: &[Test]) -> Screened {
+        let now = SystemTime::now();
+        let record = if self.failed { self.remembered } else { self.record };
+        let deep = settings.deep_tests().into_iter().filter(|(test, deep)| {
+            // Who has failed once is held to everything.
+            self.failed || (deep.enable && !self.trusted && !record.passed(*test, now))
+        });
+        let is_old = tests.iter().all(|test| self.remembered.ever_passed(*test));
+        Screened {
+            standing: self.standing,
+            record,
+            deep: deep.map(|(test, deep)| (test, deep.action)).collect(),
+            teased: self.teased,
+            history: if is_old { History::Old } else { History::New },
+            failed: self.failed,
+            settings: Arc::clone(settings),
+        }
+    }
+}

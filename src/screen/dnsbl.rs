@@ -1,0 +1,274 @@
+//! DNS lists at work: all are asked at once about a client, and what each says is weighed as it comes.
+//!
+//! A client that is let go on before every list has answered takes no pass with it. Whoever stops waiting takes
+//! nothing from anybody: the queries themselves belong to the resolver, and their answers are remembered there.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::action::Action;
+use super::list::{Listing, list_query};
+use super::score::{Heard, Limits, Lists, Score, Tally};
+use super::site::Site;
+use super::statistics::{self, Alarm, ListStatistics, Overlaps, Watch};
+use crate::dns::{Answer, Resolver};
+use crate::table::{LoadError, Table};
+
+/// Which lists are asked, and what their answers lead to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Lists: `domain[=filter][*weight]`. Default: none, because most ask for registration or a fee.
+    pub sites: Vec<Site>,
+    /// The score from which on a client fails. Default 1.
+    pub threshold: Threshold,
+    /// The score, below 0, down from which a client skips all other tests. Default: off.
+    pub allowlist_threshold: AllowlistThreshold,
+    /// What happens to a client that fails. Default `enforce`.
+    pub action: Action,
+    /// A table from a list's domain to the name that clients, logs and metrics see; for domains that hold a
+    /// customer's key. Read once. Default: none.
+    pub reply_map: Option<String>,
+    /// The shortest time for which a pass is remembered. Default 60 s.
+    pub min_ttl: Duration,
+    /// The longest. Default 1 h.
+    pub max_ttl: Duration,
+    /// How often each list is tested (RFC 5782 §5). Default 2 min; 0 = never.
+    pub self_test_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sites: Vec::new(),
+            threshold: Threshold::default(),
+            allowlist_threshold: AllowlistThreshold::default(),
+            action: Action::Enforce,
+            reply_map: None,
+            min_ttl: Duration::from_secs(60),
+            max_ttl: Duration::from_secs(3600),
+            self_test_interval: Duration::from_secs(120),
+        }
+    }
+}
+
+/// `dnsbl.threshold`: 1 or more, since with 0 every client fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold(i32);
+
+impl Default for Threshold {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(threshold) if threshold >= 1 => Ok(Self(threshold)),
+            Ok(_) => Err(format!("with a threshold of {text} every client would fail; write 1 or more")),
+            Err(_) => Err(format!("`{text}` is no whole number; write 1 or more")),
+        }
+    }
+}
+
+/// `dnsbl.allowlist_threshold`: below 0, or 0 for "off".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllowlistThreshold(i32);
+
+impl FromStr for AllowlistThreshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(threshold) if threshold <= 0 => Ok(Self(threshold)),
+            Ok(_) => Err(format!(
+                "{text} would let listed clients skip all tests; write a number below 0, or 0 for off"
+            )),
+            Err(_) => Err(format!("`{text}` is no whole number; write one below 0, or 0 for off")),
+        }
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for AllowlistThreshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The lists of a configuration, with their health and their counters.
+pub(super) struct Dnsbl {
+    pub(super) resolver: Resolver,
+    pub(super) lists: Lists,
+    pub(super) watches: Vec<Arc<Watch>>,
+    pub(super) self_test_interval: Duration,
+    /// Rung when a list should be tested before its time.
+    pub(super) alarm: Notify,
+    overlaps: Overlaps,
+    limits: Limits,
+}
+
+/// What one list answered, for the log.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The list's name, as clients may see it.
+    pub list: Arc<str>,
+    /// What it said; see [`Listing`] for what a code means.
+    pub answer: Answer<Ipv4Addr>,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl Dnsbl {
+    /// Loads the reply map; relative file names are taken from `base`.
+    pub(super) fn new(settings: &Settings, resolver: Resolver, base: &Path) -> Result<Self, Vec<LoadError>> {
+        let reply_map = settings.reply_map.as_ref().map(|spec| Table::load(spec, base)).transpose()?;
+        let mut trouble = Vec::new();
+        let lists = Lists::new(&settings.sites, |domain| {
+            let map = reply_map.as_ref()?;
+            let name = map.lookup(domain).map_err(|error| {
+                trouble.push(LoadError::Spec { spec: error.table, what: error.what });
+            });
+            name.ok()?.map(String::from)
+        });
+        if !trouble.is_empty() {
+            return Err(trouble);
+        }
+        let watches: Vec<_> = lists.iter().map(|list| Arc::new(Watch::new(list))).collect();
+        let AllowlistThreshold(allowlist_threshold) = settings.allowlist_threshold;
+        Ok(Self {
+            resolver,
+            overlaps: Overlaps::new(watches.len()),
+            lists,
+            watches,
+            self_test_interval: settings.self_test_interval,
+            alarm: Notify::new(),
+            limits: Limits {
+                threshold: settings.threshold.0.into(),
+                allowlist_threshold: (allowlist_threshold < 0).then_some(allowlist_threshold.into()),
+                min_ttl: settings.min_ttl,
+                max_ttl: settings.max_ttl,
+            },
+        })
+    }
+
+    /// Takes over what `before` knows of the lists that both have.
+    pub(super) fn inherit(&mut self, before: &Self) {
+        for watch in &mut self.watches {
+            if let Some(known) = before.watches.iter().find(|known| known.domain == watch.domain) {
+                *watch = Arc::clone(known);
+            }
+        }
+    }
+
+    /// Asks every list that is not suspended about `client`.
+    pub(super) fn look_up(&self, client: IpAddr) -> Lookups<'_> {
+        let mut tally = Tally::new(&self.lists);
+        let mut pending = Vec::new();
+        for (index, watch) in self.watches.iter().enumerate() {
+            match watch.health().ailment() {
+                Some(_) => tally.hear(index, Heard::Suspended),
+                None => pending.push(Pending { index, lookup: Box::pin(self.ask(index, client)) }),
+            }
+        }
+        Lookups { dnsbl: self, tally, pending }
+    }
+
+    pub(super) fn statistics(&self) -> Vec<ListStatistics> {
+        statistics::read(&self.lists, &self.watches, &self.overlaps)
+    }
+
+    async fn ask(&self, index: usize, client: IpAddr) -> (Answer<Ipv4Addr>, Duration) {
+        let Some(watch) = self.watches.get(index) else {
+            return (Answer::NotFound { ttl: None }, Duration::ZERO);
+        };
+        let start = Instant::now();
+        let answer = self.resolver.a(&list_query(client, &watch.domain)).await;
+        let took = start.elapsed();
+        if watch.answered(&answer, took) == Alarm::Raised {
+            self.alarm.notify_one();
+        }
+        (answer, took)
+    }
+}
+
+/// Lookups under way for one client.
+pub(super) struct Lookups<'a> {
+    dnsbl: &'a Dnsbl,
+    tally: Tally<'a>,
+    pending: Vec<Pending<'a>>,
+}
+
+struct Pending<'a> {
+    index: usize,
+    lookup: Pin<Box<dyn Future<Output = (Answer<Ipv4Addr>, Duration)> + Send + 'a>>,
+}
+
+impl Lookups<'_> {
+    /// The next answer that arrives; `None` when all have. May be dropped while it waits without losing any.
+    pub(super) async fn next(&mut self) -> Option<Reply> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let (at, answer, took) = poll_fn(|cx| {
+            for (at, pending) in self.pending.iter_mut().enumerate() {
+                if let Poll::Ready((answer, took)) = pending.lookup.as_mut().poll(cx) {
+                    return Poll::Ready((at, answer, took));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        let index = self.pending.swap_remove(at).index;
+        self.tally.hear(index, heard(&answer));
+        let list = self.dnsbl.lists.iter().nth(index)?;
+        Some(Reply { list: Arc::clone(list.name()), answer, took })
+    }
+
+    /// Whether every list has answered.
+    pub(super) fn is_complete(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// What the answers so far amount to. A verdict of "listed" stands, whatever else arrives.
+    pub(super) fn score(&self) -> Score {
+        self.tally.score(&self.dnsbl.limits)
+    }
+
+    /// The score, with nothing more to come.
+    pub(super) fn conclude(self) -> Score {
+        let score = self.score();
+        statistics::conclude(&score, &self.dnsbl.watches, &self.dnsbl.overlaps);
+        score
+    }
+}
+
+/// What an answer says of a client.
+fn heard(answer: &Answer<Ipv4Addr>) -> Heard {
+    match answer {
+        Answer::Temporary(_) => Heard::Nothing,
+        Answer::NotFound { ttl } => Heard::NotListed { ttl: *ttl },
+        Answer::Found { records, ttl } => {
+            let answers: Vec<_> =
+                records.iter().copied().filter(|code| Listing::of(*code) == Listing::Listed).collect();
+            if answers.is_empty() { Heard::Nothing } else { Heard::Listed { answers, ttl: *ttl } }
+        }
+    }
+}

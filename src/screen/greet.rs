@@ -1,0 +1,191 @@
+//! The wait before the greeting.
+//!
+//! A mail server waits for its greeting; much malware does not. So a new client is kept waiting, tempted by the
+//! first line of a greeting that has more to come, while DNS lists are asked. Who speaks is read, not peeked at: under
+//! `ignore`, what it said are simply its first commands.
+//!
+//! The wait of a clean client ends when its time is up, that of a listed one when the verdict is known. It never
+//! lasts longer than its time, whatever DNS does.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+
+use super::Screen;
+use super::action::Failure;
+use super::case::{Case, Fate};
+use super::dnsbl::{Lookups, Reply};
+use super::finding::Finding;
+use super::score::Opinion;
+use crate::allowlist::Test;
+use crate::smtp::line::LineBuffer;
+use crate::wire;
+
+/// How much of an early talker is read; more waits in the kernel.
+const MAX_EARLY: usize = 4096;
+
+/// How much of it is told.
+const MAX_TEXT: usize = 100;
+
+/// With the pregreet test off, DNS lists are waited for; the resolver gives up long before this.
+const UNTIL_DNS_GIVES_UP: Duration = Duration::from_secs(60);
+
+/// How long a client may take to take in one line of greeting.
+const WRITE_TIME: Duration = Duration::from_secs(5);
+
+/// What is still to be tested before the greeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ToDo {
+    pub(super) pregreet: bool,
+    pub(super) dnsbl: bool,
+}
+
+/// The two ends of a conversation that has not begun: where the client is heard, and what it has said.
+pub(super) struct Line<'a, S> {
+    pub(super) stream: &'a mut S,
+    pub(super) input: &'a mut LineBuffer,
+}
+
+enum Event {
+    Read(usize),
+    HungUp,
+    Replied(Option<Reply>),
+    TimeUp,
+}
+
+impl Screen {
+    /// Keeps the client waiting for as long as there is something to learn, at most for `wait`.
+    pub(super) async fn wait<S>(
+        &self,
+        line: &mut Line<'_, S>,
+        client: IpAddr,
+        todo: ToDo,
+        wait: Duration,
+        case: &mut Case<'_>,
+    ) -> Fate
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let start = Instant::now();
+        let fate = self.watch(line, client, todo, wait, start, case).await;
+        case.note(Finding::Waited(start.elapsed()));
+        fate
+    }
+
+    async fn watch<S>(
+        &self,
+        line: &mut Line<'_, S>,
+        client: IpAddr,
+        todo: ToDo,
+        wait: Duration,
+        start: Instant,
+        case: &mut Case<'_>,
+    ) -> Fate
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let deadline = start + if wait.is_zero() { UNTIL_DNS_GIVES_UP } else { wait };
+        if todo.pregreet && !self.teaser.is_empty() {
+            let teaser = format!("220-{}\r\n", self.teaser);
+            if wire::send(line.stream, teaser.as_bytes(), WRITE_TIME).await.is_err() {
+                return hung_up(start, case);
+            }
+            case.teased = true;
+        }
+        let mut waiting = todo.pregreet;
+        let mut spoke = wait.is_zero();
+        let mut lookups = todo.dnsbl.then(|| self.dnsbl.look_up(client));
+        while waiting || lookups.is_some() {
+            let event = if !spoke && !line.input.is_empty() {
+                Event::Read(line.input.len())
+            } else {
+                next(line, &mut lookups, deadline).await
+            };
+            let fate = match event {
+                Event::HungUp => return hung_up(start, case),
+                Event::Read(_) if spoke => Fate::GoOn,
+                Event::Read(count) => {
+                    (spoke, waiting) = (true, false);
+                    let text = line.input.as_slice();
+                    let text = text.get(..MAX_TEXT).unwrap_or(text).to_vec();
+                    case.note(Finding::Pregreet { count, after: start.elapsed(), text });
+                    case.fail(&Failure::Pregreet, self.settings.greet_action)
+                }
+                Event::Replied(reply) => {
+                    let told = reply.is_some();
+                    reply.map(Finding::Answered).into_iter().for_each(|finding| case.note(finding));
+                    match lookups.take_if(|l| !told || l.is_complete() || l.score().is_listed()) {
+                        Some(lookups) => self.conclude(lookups, client, case),
+                        None => Fate::GoOn,
+                    }
+                }
+                Event::TimeUp => {
+                    if waiting {
+                        case.pass(Test::Pregreet, self.settings.greet_ttl);
+                    }
+                    waiting = false;
+                    lookups.take().map_or(Fate::GoOn, |lookups| self.conclude(lookups, client, case))
+                }
+            };
+            if fate != Fate::GoOn {
+                return fate;
+            }
+        }
+        Fate::GoOn
+    }
+
+    fn conclude(&self, lookups: Lookups<'_>, client: IpAddr, case: &mut Case<'_>) -> Fate {
+        let score = lookups.conclude();
+        case.note(Finding::Scored(score.clone()));
+        match (score.opinion, score.ttl) {
+            (Opinion::Listed { by }, _) => case.fail(&Failure::Listed { client, by }, self.dnsbl_action),
+            (Opinion::Trusted, Some(ttl)) => case.trust(ttl),
+            (Opinion::Clear, Some(ttl)) => {
+                case.pass(Test::Dnsbl, ttl);
+                Fate::GoOn
+            }
+            (Opinion::Trusted | Opinion::Clear | Opinion::Unknown, _) => Fate::GoOn,
+        }
+    }
+
+    /// Completes the greeting that the teaser began. What follows is then read as the reply to the client's first
+    /// command, where a bare 521 would contradict the 220 in front of it (RFC 5321 §4.2.1: one code for all lines).
+    pub(super) async fn complete_greeting<S>(&self, stream: &mut S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let greeting = format!("220 {}\r\n", self.greeting);
+        // If it cannot be written, neither can the reply behind it; whoever writes that will see.
+        let _ = wire::send(stream, greeting.as_bytes(), WRITE_TIME).await;
+    }
+}
+
+async fn next<S>(line: &mut Line<'_, S>, lookups: &mut Option<Lookups<'_>>, deadline: Instant) -> Event
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let has_room = line.input.len() < MAX_EARLY;
+    let asks = lookups.is_some();
+    let replied = async {
+        match lookups {
+            Some(lookups) => lookups.next().await,
+            None => None,
+        }
+    };
+    tokio::select! {
+        biased;
+        read = wire::fill(line.stream, |bytes| line.input.push(bytes)), if has_room => match read {
+            Ok(0) | Err(_) => Event::HungUp,
+            Ok(count) => Event::Read(count),
+        },
+        reply = replied, if asks => Event::Replied(reply),
+        () = sleep_until(deadline) => Event::TimeUp,
+    }
+}
+
+fn hung_up(start: Instant, case: &mut Case<'_>) -> Fate {
+    case.note(Finding::HungUp { after: start.elapsed() });
+    Fate::HungUp
+}
