@@ -178,9 +178,13 @@ fn unnumbered(path: &str) -> String {
     path.split('.').filter(|part| part.parse::<usize>().is_err()).collect::<Vec<_>>().join(".")
 }
 
-impl Raw {
-    /// Where a key was set, or that it has its default.
-    pub(super) fn place_of(origins: &Origins, key: &str) -> Place {
-        origins.get(key).map_or(Place::Default, |raw| raw.place.clone())
+impl Problem {
+    /// A problem with the value of `key`, wherever that was set.
+    pub(super) fn of(origins: &Origins, key: &str, what: impl Into<String>) -> Self {
+        let problem = match origins.get(key) {
+            Some(raw) => Self::with(raw, what),
+            None => Self::at(Place::Default, what),
+        };
+        problem.about(key)
     }
 }

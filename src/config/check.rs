@@ -2,7 +2,6 @@
 
 use super::apply::Origins;
 use super::problem::{Problem, Warning};
-use super::raw::Raw;
 use super::{Config, Listener, ProxyProtocol};
 
 /// What was found.
@@ -69,19 +68,13 @@ impl Judge<'_> {
     }
 
     fn refuse(&mut self, key: &str, what: &str) {
-        let problem = self.problem(key, what);
+        let problem = Problem::of(self.origins, key, what);
         self.findings.problems.push(problem);
     }
 
     fn warn(&mut self, key: &str, what: &str) {
-        let problem = self.problem(key, what);
+        let problem = Problem::of(self.origins, key, what);
         self.findings.warnings.push(Warning(problem));
-    }
-
-    fn problem(&self, key: &str, what: &str) -> Problem {
-        let mut problem = Problem::at(Raw::place_of(self.origins, key), what).about(key);
-        problem.value = self.origins.get(key).map(|raw| raw.shown.clone());
-        problem
     }
 }
 

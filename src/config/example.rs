@@ -40,7 +40,10 @@ fn write(text: &mut String, section: &Section<'_>) {
     for key in &section.keys {
         text.push('\n');
         comment(text, key.doc);
-        let line = format!("#{} = {}", key.name, key.slot.show());
+        let line = match key.slot.show() {
+            Some(value) => format!("#{} = {value}", key.name),
+            None => format!("# {} =", key.name),
+        };
         text.push_str(&format!("{line:FORM_COLUMN$}  # {}\n", key.slot.form()));
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::smtp::host::is_valid_hostname;
 use crate::table;
 use crate::time::{self, Unit};
 
@@ -54,6 +55,21 @@ pub(super) fn line() -> Grammar<String> {
             let printable = text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic());
             let wrong = || "not printable ASCII in one line; remove line breaks and accents".to_owned();
             printable.then(|| text.to_owned()).ok_or_else(wrong)
+        }),
+        show: Box::new(String::clone),
+        notation: Notation::Quoted,
+    }
+}
+
+/// A host name, or nothing.
+pub(super) fn host() -> Grammar<String> {
+    Grammar {
+        form: "host name".to_owned(),
+        read: Box::new(|text| {
+            let valid = text.is_empty() || is_valid_hostname(text);
+            let wrong =
+                || "not a host name; write letters, digits and hyphens between dots, as in mx.example.org";
+            valid.then(|| text.to_owned()).ok_or_else(|| wrong().to_owned())
         }),
         show: Box::new(String::clone),
         notation: Notation::Quoted,

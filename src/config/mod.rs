@@ -20,6 +20,7 @@ mod grammar;
 mod keys;
 mod layers;
 mod listen;
+mod lists;
 pub mod postfix;
 mod problem;
 mod raw;
@@ -32,9 +33,11 @@ pub use problem::{Place, Problem, Warning};
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::report::log;
-use crate::{allowlist, dialogue, dns, handoff, limits, relay, tls};
+use crate::table::{Live, MatchList};
+use crate::{allowlist, dialogue, dns, handoff, limits, metrics, rate, relay, tls};
 
 /// Everything that can be set, with its defaults.
 #[derive(Clone, Debug)]
@@ -43,6 +46,10 @@ pub struct Config {
     pub base: PathBuf,
     /// The name in greetings and replies. Default: the system's host name.
     pub hostname: String,
+    /// Trusted clients, as written. Default: nobody.
+    pub mynetworks: String,
+    /// The same, loaded.
+    pub networks: Arc<Live<MatchList>>,
     /// Where clients come in. Default: port 25 on all IPv4 addresses.
     pub listen: Vec<Listener>,
     /// Where clean connections go.
@@ -55,12 +62,18 @@ pub struct Config {
     pub auth: dialogue::Auth,
     /// How much at once.
     pub limits: limits::Settings,
+    /// How much of one client.
+    pub rate: rate::Settings,
+    /// Clients that `rate` does not count, as written. Default: `mynetworks`.
+    pub client_event_limit_exceptions: Option<String>,
     /// Who has passed the tests.
     pub allowlist: allowlist::Settings,
     /// STARTTLS with the client.
     pub tls: tls::Settings,
     /// Forwarding.
     pub relay: relay::Settings,
+    /// Where monitoring asks.
+    pub metrics: metrics::Settings,
     /// What is logged, and how it looks.
     pub log: log::Settings,
 }
@@ -115,6 +128,7 @@ impl Config {
         let (origins, wrong) = apply::apply(&mut config, assignments, &names);
         problems.extend(wrong);
         config.settle();
+        problems.extend(lists::load(&mut config, &origins));
         let found = check::check(&config, &origins);
         problems.extend(found.problems);
         warnings.extend(found.warnings);
@@ -143,6 +157,8 @@ impl Default for Config {
         Self {
             base: PathBuf::new(),
             hostname: String::new(),
+            mynetworks: String::new(),
+            networks: Arc::new(Live::fixed(MatchList::default())),
             listen: vec![Listener::default()],
             backend: handoff::Settings::default(),
             dns: dns::Settings::default(),
@@ -153,9 +169,12 @@ impl Default for Config {
             },
             auth: dialogue::Auth::default(),
             limits: limits::Settings::default(),
+            rate: rate::Settings::default(),
+            client_event_limit_exceptions: None,
             allowlist: allowlist::Settings::default(),
             tls: tls::Settings::default(),
             relay: relay::Settings::default(),
+            metrics: metrics::Settings::default(),
             log: log::Settings::default(),
         }
     }

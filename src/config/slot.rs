@@ -11,8 +11,8 @@ pub(super) trait Slot {
     /// Takes the value, or leaves what was there and says all that is wrong.
     fn fill(&mut self, raw: &Raw) -> Result<(), Vec<Problem>>;
 
-    /// The present value in TOML.
-    fn show(&self) -> String;
+    /// The present value in TOML; nothing where that is worked out from other keys.
+    fn show(&self) -> Option<String>;
 
     /// What may be written, in a word or two.
     fn form(&self) -> String;
@@ -31,6 +31,11 @@ pub(super) fn one<T>(slot: &mut T, grammar: Grammar<T>) -> impl Slot {
 /// One value, or none if the text is empty.
 pub(super) fn optional<T>(slot: &mut Option<T>, grammar: Grammar<T>) -> impl Slot {
     Optional { slot, grammar }
+}
+
+/// One value, whose default follows from other keys.
+pub(super) fn preset<T>(slot: &mut Option<T>, grammar: Grammar<T>) -> impl Slot {
+    Preset { slot, grammar }
 }
 
 /// A list of values; an array, or one text split as Postfix does.
@@ -64,8 +69,8 @@ impl<T> Slot for One<'_, T> {
         Ok(())
     }
 
-    fn show(&self) -> String {
-        self.grammar.toml(self.slot)
+    fn show(&self) -> Option<String> {
+        Some(self.grammar.toml(self.slot))
     }
 
     fn form(&self) -> String {
@@ -84,12 +89,32 @@ impl<T> Slot for Optional<'_, T> {
         Ok(())
     }
 
-    fn show(&self) -> String {
-        self.slot.as_ref().map_or_else(|| quoted(""), |value| self.grammar.toml(value))
+    fn show(&self) -> Option<String> {
+        Some(self.slot.as_ref().map_or_else(|| quoted(""), |value| self.grammar.toml(value)))
     }
 
     fn form(&self) -> String {
         format!("{}, or empty", self.grammar.form)
+    }
+}
+
+struct Preset<'a, T> {
+    slot: &'a mut Option<T>,
+    grammar: Grammar<T>,
+}
+
+impl<T> Slot for Preset<'_, T> {
+    fn fill(&mut self, raw: &Raw) -> Result<(), Vec<Problem>> {
+        *self.slot = Some(self.grammar.take_joined(raw)?);
+        Ok(())
+    }
+
+    fn show(&self) -> Option<String> {
+        self.slot.as_ref().map(|value| self.grammar.toml(value))
+    }
+
+    fn form(&self) -> String {
+        self.grammar.form.clone()
     }
 }
 
@@ -105,9 +130,9 @@ impl<T> Slot for List<'_, T> {
         Ok(())
     }
 
-    fn show(&self) -> String {
+    fn show(&self) -> Option<String> {
         let items: Vec<_> = self.slot.iter().map(|item| self.grammar.toml(item)).collect();
-        format!("[{}]", items.join(", "))
+        Some(format!("[{}]", items.join(", ")))
     }
 
     fn form(&self) -> String {
@@ -126,8 +151,8 @@ impl<T> Slot for Whole<'_, T> {
         Ok(())
     }
 
-    fn show(&self) -> String {
-        self.grammar.toml(self.slot)
+    fn show(&self) -> Option<String> {
+        Some(self.grammar.toml(self.slot))
     }
 
     fn form(&self) -> String {
@@ -151,13 +176,13 @@ impl<T> Slot for Entries<'_, T> {
         Ok(())
     }
 
-    fn show(&self) -> String {
+    fn show(&self) -> Option<String> {
         let entries: Vec<_> = self
             .slot
             .iter()
             .map(|(name, value)| format!("{} = {}", quoted(name), self.grammar.toml(value)))
             .collect();
-        if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
+        Some(if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) })
     }
 
     fn form(&self) -> String {

@@ -7,7 +7,7 @@ use crate::config::grammar::{file, number, socket, time, word};
 use crate::config::slot::{list, list_of_phrases, one, optional};
 use crate::report::log;
 use crate::time::Unit::{Days, Seconds};
-use crate::{allowlist, dns, handoff, relay, tls};
+use crate::{allowlist, dns, handoff, metrics, relay, tls};
 
 #[rustfmt::skip]
 pub(super) fn backend(backend: &mut handoff::Settings) -> Section<'_> {
@@ -87,6 +87,14 @@ pub(super) fn relay(relay: &mut relay::Settings) -> Section<'_> {
             "Bytes that one pipe shall hold; one splice moves no more."),
         key("max_pipes", one(&mut relay.max_pipes, number(0..=usize::MAX)),
             "Pipes of the whole process; 0 never splices. An ordinary user is given 256."),
+    ])
+}
+
+#[rustfmt::skip]
+pub(super) fn metrics(metrics: &mut metrics::Settings) -> Section<'_> {
+    section("metrics", "What monitoring asks for.", vec![
+        key("listen", optional(&mut metrics.listen, socket(None)),
+            "Where /metrics (Prometheus), /healthz and /readyz are served. Empty: nowhere."),
     ])
 }
 

@@ -9,9 +9,9 @@ mod smtp;
 use std::time::Duration;
 
 use super::Config;
-use super::grammar::{network, socket, time, word};
+use super::grammar::{host, network, socket, time, word};
 use super::listen::Listener;
-use super::slot::{Slot, list, one};
+use super::slot::{Slot, list, one, whole};
 use crate::time::Unit::Seconds;
 
 /// A `[section]` and its keys; the top level has no name.
@@ -36,28 +36,41 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
     let Config {
         base: _,
         hostname,
+        mynetworks,
+        networks: _,
         listen: _,
         backend,
         dns,
         dialogue,
         auth,
         limits,
+        rate,
+        client_event_limit_exceptions,
         allowlist,
         tls,
         relay,
+        metrics,
         log,
     } = config;
-    let mut sections = vec![top(hostname), house::backend(backend), house::dns(dns)];
-    sections.extend(smtp::sections(dialogue, auth, limits));
-    sections.extend([house::allowlist(allowlist), house::tls(tls), house::relay(relay), house::log(log)]);
+    let mut sections = vec![top(hostname, mynetworks), house::backend(backend), house::dns(dns)];
+    sections.extend(smtp::sections(dialogue, auth, limits, rate, client_event_limit_exceptions));
+    sections.extend([
+        house::allowlist(allowlist),
+        house::tls(tls),
+        house::relay(relay),
+        house::metrics(metrics),
+        house::log(log),
+    ]);
     sections
 }
 
 #[rustfmt::skip]
-fn top(hostname: &mut String) -> Section<'_> {
+fn top<'a>(hostname: &'a mut String, mynetworks: &'a mut String) -> Section<'a> {
     section("", "", vec![
-        key("hostname", one(hostname, word("host name")),
+        key("hostname", one(hostname, host()),
             "The name in greetings and replies. Empty: the system's own."),
+        key("mynetworks", whole(mynetworks, word("networks, names, tables")),
+            "Clients that are trusted: no tests, no limits, and permit_mynetworks permits them."),
     ])
 }
 

@@ -4,15 +4,20 @@ use std::time::Duration;
 
 use super::{SECOND, Section, key, section};
 use crate::config::grammar::{line, number, time, word, yes_no, yes_no_as};
-use crate::config::slot::{list, one, optional};
+use crate::config::slot::{list, one, optional, preset};
 use crate::dialogue::{self, Auth};
 use crate::limits;
+use crate::rate;
 use crate::smtp::address::PathSyntax;
 use crate::time::Unit::Seconds;
 
 #[rustfmt::skip]
 pub(super) fn sections<'a>(
-    smtp: &'a mut dialogue::Settings, auth: &'a mut Auth, limits: &'a mut limits::Settings,
+    smtp: &'a mut dialogue::Settings,
+    auth: &'a mut Auth,
+    limits: &'a mut limits::Settings,
+    rate: &'a mut rate::Settings,
+    event_limit_exceptions: &'a mut Option<String>,
 ) -> [Section<'a>; 3] {
     let errors = &mut smtp.errors;
     [
@@ -55,6 +60,25 @@ pub(super) fn sections<'a>(
                  that have passed before."),
             key("post_queue_limit", one(&mut limits.post_queue_limit, number(5..=usize::MAX)),
                 "Connections at once that have been handed to a backend; keep it at what the backend can serve."),
+            key("client_connection_count_limit",
+                one(&mut rate.client_connection_count_limit, number(0..=u32::MAX)),
+                "Connections at once from one client; 0 is no limit."),
+            key("client_connection_rate_limit", one(&mut rate.client_connection_rate_limit, number(0..=u32::MAX)),
+                "Connections of one client per rate_time_unit; 0 is no limit."),
+            key("client_message_rate_limit", one(&mut rate.client_message_rate_limit, number(0..=u32::MAX)),
+                "MAIL commands of one client per rate_time_unit, refused ones included; 0 is no limit."),
+            key("client_recipient_rate_limit", one(&mut rate.client_recipient_rate_limit, number(0..=u32::MAX)),
+                "RCPT and VRFY commands of one client per rate_time_unit, refused ones included; 0 is no limit."),
+            key("rate_time_unit", one(&mut rate.rate_time_unit, time(Seconds, SECOND)),
+                "What rates are counted per, in whole seconds."),
+            key("client_event_limit_exceptions", preset(event_limit_exceptions, word("networks, names, tables")),
+                "Clients that are not counted at all. Default: mynetworks."),
+            key("client_ipv4_prefix_length", one(&mut rate.client_ipv4_prefix_length, number(1..=32)),
+                "Leading bits of an IPv4 address that make one client."),
+            key("client_ipv6_prefix_length", one(&mut rate.client_ipv6_prefix_length, number(1..=128)),
+                "The same of an IPv6 address."),
+            key("rate_entries", one(&mut rate.max_entries, number(1..=usize::MAX)),
+                "Clients whose rates are remembered; about 100 bytes each."),
             key("command_count_limit", one(&mut smtp.command_count_limit, number(1..=u32::MAX)),
                 "Commands before one recipient is accepted; what the backend refuses does not count."),
             key("command_time_limit", one(&mut limits.command_time_limit, time(Seconds, SECOND)),

@@ -1,0 +1,31 @@
+//! Match lists, loaded: whom `mynetworks` and the exceptions from limits name.
+
+use std::sync::Arc;
+
+use super::Config;
+use super::apply::Origins;
+use super::problem::Problem;
+use crate::table::{Live, MatchList, ParentDomains};
+
+/// Loads what several modules share, so that each list is held and followed once.
+pub(super) fn load(config: &mut Config, origins: &Origins) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut loaded = |key: &str, text: &str| {
+        let (text, base) = (text.to_owned(), config.base.clone());
+        let load = move || MatchList::load(&text, &base, ParentDomains::Match);
+        Live::new(load).map(Arc::new).map_err(|errors| {
+            let wrong = |error| Problem::of(origins, key, format!("{error}"));
+            problems.extend(errors.iter().map(wrong));
+        })
+    };
+    if let Ok(networks) = loaded("mynetworks", &config.mynetworks) {
+        config.networks = networks;
+    }
+    config.rate.event_limit_exceptions = match &config.client_event_limit_exceptions {
+        None => config.networks.clone(),
+        Some(text) => {
+            loaded("limits.client_event_limit_exceptions", text).unwrap_or_else(|()| config.networks.clone())
+        }
+    };
+    problems
+}
