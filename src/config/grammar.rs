@@ -47,6 +47,13 @@ pub(super) fn word<T: FromStr<Err: Display> + Display + 'static>(form: &str) -> 
     }
 }
 
+impl<T> Grammar<T> {
+    /// The same, shown without quotes.
+    pub(super) fn bare(self) -> Self {
+        Self { notation: Notation::Bare, ..self }
+    }
+}
+
 /// A text that goes on the wire: one line, nothing in it that is not printable ASCII.
 pub(super) fn line() -> Grammar<String> {
     Grammar {

@@ -21,6 +21,7 @@ mod keys;
 mod layers;
 mod listen;
 mod lists;
+mod parts;
 pub mod postfix;
 mod problem;
 mod raw;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::report::log;
+use crate::screen::{self, dnsbl};
 use crate::table::{Live, MatchList};
 use crate::{allowlist, dialogue, dns, handoff, limits, metrics, rate, relay, tls};
 
@@ -56,6 +58,10 @@ pub struct Config {
     pub backend: handoff::Settings,
     /// Whom to ask for names.
     pub dns: dns::Settings,
+    /// The tests.
+    pub screen: screen::Settings,
+    /// DNS lists.
+    pub dnsbl: dnsbl::Settings,
     /// How prescreen talks, and which errors end a session.
     pub dialogue: dialogue::Settings,
     /// What becomes of AUTH.
@@ -129,6 +135,7 @@ impl Config {
         problems.extend(wrong);
         config.settle();
         problems.extend(lists::load(&mut config, &origins));
+        problems.extend(parts::problems(&config, &origins));
         let found = check::check(&config, &origins);
         problems.extend(found.problems);
         warnings.extend(found.warnings);
@@ -144,6 +151,9 @@ impl Config {
         if self.dialogue.banner.is_empty() {
             self.dialogue.banner = format!("{} ESMTP", self.hostname);
         }
+        let deep = self.screen.deep_tests().map(|(_, test)| test.ttl);
+        let ttls = [self.screen.greet_ttl, self.dnsbl.max_ttl, self.dnsbl.min_ttl];
+        self.allowlist.longest_ttl = deep.into_iter().chain(ttls).max().unwrap_or_default();
         let base = &self.base;
         let files = self.tls.certificates.iter_mut().flat_map(|pair| [&mut pair.chain, &mut pair.key]);
         for file in files.chain(self.allowlist.path.as_mut()) {
@@ -162,6 +172,8 @@ impl Default for Config {
             listen: vec![Listener::default()],
             backend: handoff::Settings::default(),
             dns: dns::Settings::default(),
+            screen: screen::Settings::default(),
+            dnsbl: dnsbl::Settings::default(),
             dialogue: dialogue::Settings {
                 hostname: String::new(),
                 banner: String::new(),

@@ -4,6 +4,7 @@
 //! reference all derive from it. A new setting is one entry here.
 
 mod house;
+mod screen;
 mod smtp;
 
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
         listen: _,
         backend,
         dns,
+        screen,
+        dnsbl,
         dialogue,
         auth,
         limits,
@@ -53,6 +56,7 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
         log,
     } = config;
     let mut sections = vec![top(hostname, mynetworks), house::backend(backend), house::dns(dns)];
+    sections.extend([screen::screen(screen), screen::dnsbl(dnsbl)]);
     sections.extend(smtp::sections(dialogue, auth, limits, rate, client_event_limit_exceptions));
     sections.extend([
         house::allowlist(allowlist),
