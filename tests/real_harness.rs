@@ -23,7 +23,7 @@ fn one_message_sent_twice_arrives_the_same_but_for_received() {
         let script = "smtp.sendmail('sender@example.com', ['twice@example.org'], message)";
         smtplib(from, POSTFIX.direct, script, &message).sent();
     }
-    let mails = POSTFIX.await_messages("twice", 2);
+    let mails = POSTFIX.mailbox.await_messages("twice", 2);
     assert_same(&without_received(&mails[0]), &without_received(&mails[1]));
     let fields: Vec<_> = mails.iter().map(|mail| received(mail)).collect();
     for from in ["[127.0.0.11]", "[127.0.0.13]"] {
@@ -67,7 +67,7 @@ fn postfix_believes_a_proxy_header() {
     talk.ask("DATA", "354 ");
     talk.send(&dotted(&message("proxied", "hello\r\n")));
     talk.expect("250 ");
-    let mail = POSTFIX.await_messages("proxied", 1).remove(0);
+    let mail = POSTFIX.mailbox.await_messages("proxied", 1).remove(0);
     assert!(received(&mail).contains("[192.0.2.99]"), "{}", received(&mail));
 }
 

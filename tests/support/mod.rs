@@ -13,7 +13,9 @@
 pub mod clients;
 pub mod daemon;
 pub mod dns;
+pub mod mailbox;
 pub mod message;
+pub mod mta;
 pub mod postfix;
 pub mod prescreen;
 pub mod talk;

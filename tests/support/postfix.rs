@@ -1,7 +1,6 @@
 //! A Postfix of our own: two listeners on loopback, one that wants the PROXY protocol and one that takes anybody,
 //! both delivering to maildirs in a scratch folder.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::net::{SocketAddr, TcpStream};
@@ -12,6 +11,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
+use super::mailbox::Mailbox;
 use super::{eventually, free_address};
 
 /// The domain whose mail Postfix takes. Anybody in it exists, except those whose name starts with `nobody`; mail for
@@ -22,6 +22,8 @@ pub const DOMAIN: &str = "example.org";
 pub struct Postfix {
     daemon: Daemon,
     scratch: PathBuf,
+    /// Where messages end. All users share one maildir, as virtual(8) makes no folder name of an address.
+    pub mailbox: Mailbox,
     /// Wants a PROXY header: where prescreen hands over.
     pub proxied: SocketAddr,
     /// Wants none: what a client would meet if prescreen weren't there.
@@ -65,7 +67,8 @@ impl Postfix {
         let master = run("postconf", &["-c", config, "-h", "daemon_directory"]) + "/master";
         let command = [&*master, "-c", config, "-d"];
         let daemon = Daemon::start_with_scratch(&command, &console, &scratch);
-        let mut postfix = Self { daemon, scratch, proxied, direct };
+        let mailbox = Mailbox::at(&scratch.join("mail/inbox"));
+        let mut postfix = Self { daemon, scratch, mailbox, proxied, direct };
         let log = postfix.scratch.join("log");
         postfix.daemon.await_ready("Postfix", || {
             fs::read_to_string(&log).unwrap_or_default().contains("daemon started")
@@ -89,27 +92,6 @@ impl Postfix {
         })
     }
 
-    /// Waits until `count` messages have arrived for a user, and returns exactly those, oldest first.
-    #[track_caller]
-    pub fn await_messages(&self, user: &str, count: usize) -> Vec<Vec<u8>> {
-        let found = eventually(&format!("{count} message(s) for {user}"), || {
-            Some(self.messages(user)).filter(|found| found.len() >= count)
-        });
-        assert_eq!(found.len(), count, "messages for {user}");
-        found
-    }
-
-    /// The messages that have arrived for a user so far.
-    ///
-    /// All users share one maildir, as virtual(8) makes no folder name of an address; it notes the address on top.
-    pub fn messages(&self, user: &str) -> Vec<Vec<u8>> {
-        let Ok(folder) = fs::read_dir(self.scratch.join("mail/inbox/new")) else { return Vec::new() };
-        let files: BTreeSet<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
-        let own = format!("\nDelivered-To: {user}@{DOMAIN}\n");
-        let messages = files.iter().map(|file| fs::read(file).unwrap());
-        messages.filter(|mail| head(mail).contains(&own)).collect()
-    }
-
     /// The smtpd process that serves a client, as its log line names it.
     #[track_caller]
     pub fn server_of(&self, client: &str) -> u32 {
@@ -117,12 +99,6 @@ impl Postfix {
         let rest = line.split("smtpd[").nth(1).unwrap();
         rest.split(']').next().unwrap().parse().unwrap()
     }
-}
-
-/// A message up to its first empty line.
-fn head(mail: &[u8]) -> String {
-    let end = mail.windows(2).position(|two| two == b"\n\n").unwrap_or(mail.len());
-    String::from_utf8_lossy(&mail[..end]).into_owned()
 }
 
 /// What the master process wants to know; everything is spelt out that Debian or this machine could make different.
