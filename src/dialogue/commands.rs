@@ -171,11 +171,8 @@ impl Session {
     }
 
     fn auth_command(&mut self, argument: &str, after: After) -> Step {
-        if !self.offers_auth() {
-            return self.client_error(after, Reply::new(503, "5.5.1 Error: authentication not enabled"));
-        }
-        if self.transaction.is_some() {
-            return self.client_error(after, Reply::new(503, "5.5.1 Error: MAIL transaction in progress"));
+        if let Some(reply) = self.out_of_order(Verb::Auth) {
+            return self.client_error(after, reply);
         }
         self.pass_through(format!("{} {argument}", Verb::Auth.as_str()))
     }
@@ -247,6 +244,12 @@ impl Session {
             }
             Verb::Bdat if !self.offers_chunking() => {
                 Some(Reply::new(521, "5.5.1 Error: command not implemented"))
+            }
+            Verb::Auth if !self.offers_auth() => {
+                Some(Reply::new(503, "5.5.1 Error: authentication not enabled"))
+            }
+            Verb::Auth if in_transaction => {
+                Some(Reply::new(503, "5.5.1 Error: MAIL transaction in progress"))
             }
             _ => None,
         }

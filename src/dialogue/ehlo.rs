@@ -12,6 +12,8 @@ use super::settings::{Auth, Settings};
 use super::{Offer, Session};
 
 /// An extension that is carried by replay alone: it adds parameters to MAIL and RCPT and nothing else.
+///
+/// A parameter is written as it begins: `SIZE=` has a value, `SMTPUTF8` has none.
 struct Extension {
     keyword: &'static str,
     mail: &'static [&'static str],
@@ -40,19 +42,20 @@ impl Extension {
 }
 
 const EXTENSIONS: &[Extension] = &[
-    Extension::new("SIZE", &["SIZE"], &[], Unoffered::Forward),
-    Extension::new("8BITMIME", &["BODY"], &[], Unoffered::Forward),
+    Extension::new("SIZE", &["SIZE="], &[], Unoffered::Forward),
+    Extension::new("8BITMIME", &["BODY="], &[], Unoffered::Forward),
     Extension::new("SMTPUTF8", &["SMTPUTF8"], &[], Unoffered::Forward),
-    Extension::new("DSN", &["RET", "ENVID"], &["NOTIFY", "ORCPT"], Unoffered::Forward),
+    Extension::new("DSN", &["RET=", "ENVID="], &["NOTIFY=", "ORCPT="], Unoffered::Forward),
+    Extension::new("AUTH", &["AUTH="], &[], Unoffered::Forward),
     Extension::new("CHUNKING", &[], &[], Unoffered::Refuse),
     Extension::new("BINARYMIME", &[], &[], Unoffered::Refuse),
     Extension::new("ENHANCEDSTATUSCODES", &[], &[], Unoffered::Refuse),
     Extension::new("HELP", &[], &[], Unoffered::Refuse),
     Extension::new("LIMITS", &[], &[], Unoffered::Refuse),
-    Extension::new("DELIVERBY", &["BY"], &[], Unoffered::Refuse),
-    Extension::new("MT-PRIORITY", &["MT-PRIORITY"], &[], Unoffered::Refuse),
-    Extension::new("FUTURERELEASE", &["HOLDFOR", "HOLDUNTIL"], &[], Unoffered::Refuse),
-    Extension::new("RRVS", &[], &["RRVS"], Unoffered::Refuse),
+    Extension::new("DELIVERBY", &["BY="], &[], Unoffered::Refuse),
+    Extension::new("MT-PRIORITY", &["MT-PRIORITY="], &[], Unoffered::Refuse),
+    Extension::new("FUTURERELEASE", &["HOLDFOR=", "HOLDUNTIL="], &[], Unoffered::Refuse),
+    Extension::new("RRVS", &[], &["RRVS="], Unoffered::Refuse),
 ];
 
 /// Whether the client may be told of PIPELINING.
@@ -89,6 +92,7 @@ pub(super) fn lines(
             "VRFY" if settings.disable_vrfy_command => None,
             "VRFY" => Some(offered.keyword.clone()),
             "AUTH" if offer.auth == Auth::Handoff => Some(line(offered)),
+            "AUTH" => None,
             _ if carried() => Some(line(offered)),
             _ => None,
         }
@@ -133,24 +137,35 @@ pub(super) fn check(
     capabilities: &Capabilities,
 ) -> Result<(), Unusable> {
     let keyword = |extension: &&Extension| match place {
-        Place::Mail => extension.mail.iter().any(|name| parameter.is(name)),
-        Place::Rcpt => extension.rcpt.iter().any(|name| parameter.is(name)),
+        Place::Mail => extension.mail.iter().any(|name| begins(parameter, name)),
+        Place::Rcpt => extension.rcpt.iter().any(|name| begins(parameter, name)),
     };
     let extension = EXTENSIONS.iter().find(keyword).ok_or(Unusable::Unsupported)?;
     let discarded = is_discarded(settings, extension.keyword);
     let usable = match extension.keyword {
         "DSN" if discarded => return Err(Unusable::DsnDisabled),
         "SMTPUTF8" => !discarded,
-        "8BITMIME" => !is_binary(parameter) || capabilities.offers("BINARYMIME"),
+        "8BITMIME" => is_body(parameter, capabilities),
         _ if extension.unoffered == Unoffered::Forward => true,
         keyword => capabilities.offers(keyword) && !discarded,
     };
     if usable { Ok(()) } else { Err(Unusable::Unsupported) }
 }
 
-/// BODY=BINARYMIME belongs to an extension of its own (RFC 3030 §3).
-fn is_binary(parameter: &Parameter) -> bool {
-    parameter.value.as_deref().is_some_and(|body| body.eq_ignore_ascii_case("BINARYMIME"))
+/// Whether `parameter` is written as `name` begins it.
+fn begins(parameter: &Parameter, name: &str) -> bool {
+    match name.strip_suffix('=') {
+        Some(name) => parameter.is(name) && parameter.value.is_some(),
+        None => parameter.is(name) && parameter.value.is_none(),
+    }
+}
+
+/// Whether BODY= has a value that is known; BINARYMIME belongs to an extension of its own (RFC 3030 §3).
+fn is_body(parameter: &Parameter, capabilities: &Capabilities) -> bool {
+    let body = parameter.value.as_deref().unwrap_or_default();
+    body.eq_ignore_ascii_case("8BITMIME")
+        || body.eq_ignore_ascii_case("7BIT")
+        || (body.eq_ignore_ascii_case("BINARYMIME") && capabilities.offers("BINARYMIME"))
 }
 
 impl Session {

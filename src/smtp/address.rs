@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::host;
+use super::{host, words};
 
 /// A mailbox: the local part without quotes, the domain as written (no domain: `postmaster`, or a lenient client).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +142,7 @@ fn mailbox_of(path: &str, syntax: PathSyntax) -> Result<&str, Malformed> {
         (None, PathSyntax::Strict) => return Err(Malformed),
         (None, PathSyntax::Lenient) => path,
     };
+    let inner = inner.trim_matches(words::BLANK);
     if !inner.starts_with('@') {
         return Ok(inner);
     }
@@ -269,6 +270,7 @@ mod tests {
         ("<a@b.c>", "a", Some("b.c"), "a@b.c"),
         ("a@b.c", "a", Some("b.c"), "a@b.c"),
         ("<A.B+x@Example.COM>", "A.B+x", Some("Example.COM"), "A.B+x@Example.COM"),
+        ("< a@b.c >", "a", Some("b.c"), "a@b.c"),
         ("<a@b.>", "a", Some("b."), "a@b."),
         ("<a@b_c.d>", "a", Some("b_c.d"), "a@b_c.d"),
         ("<.a@b>", ".a", Some("b"), ".a@b"),

@@ -287,7 +287,6 @@ mod tests {
             ("MAIL FROM:<a@b>SIZE=1", "501 5.1.7 Bad sender address syntax"),
             ("MAIL FROM:<a@b> SIZE=x", "501 5.5.4 Bad message size syntax"),
             ("MAIL FROM:<a@b> SIZE=", "501 5.5.4 Bad message size syntax"),
-            ("MAIL FROM:<a@b> SIZE", "501 5.5.4 Bad message size syntax"),
             (
                 "MAIL FROM:<a@b> SIZE=99999999999999999999",
                 "552 5.3.4 Message size exceeds file system imposed limit",

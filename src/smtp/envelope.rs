@@ -118,7 +118,7 @@ impl Mail {
         if mail.needs_smtputf8() && !mail.smtputf8() {
             return Err(SyntaxError::Sender);
         }
-        match mail.parameter("SIZE").map(|size| size.value.as_deref().unwrap_or_default()) {
+        match mail.parameter("SIZE").and_then(|size| size.value.as_deref()) {
             Some(size) if size.is_empty() || !size.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Err(SyntaxError::MessageSize)
             }
