@@ -19,6 +19,8 @@ mod footer;
 mod forbidden;
 mod outcome;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod script;
 mod session;
 mod settings;
