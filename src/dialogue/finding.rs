@@ -2,6 +2,7 @@
 
 use crate::allowlist::Test;
 use crate::policy::{Cause, Note};
+use crate::screen::Action;
 use crate::smtp::envelope::Protocol;
 use crate::smtp::reply::Reply;
 
@@ -107,6 +108,13 @@ pub enum Finding {
     },
     /// Deep tests that the client has passed: told at the first RCPT in sequence.
     Passed(Vec<Test>),
+    /// A deep test was failed: told behind the finding that shows how.
+    Failed {
+        /// Which.
+        test: Test,
+        /// What that leads to.
+        action: Action,
+    },
 }
 
 /// Who refused.

@@ -567,5 +567,6 @@ fn shown(finding: &Finding) -> String {
         Finding::Passed(tests) => {
             format!("passed: {}", tests.iter().map(|test| test.as_str()).collect::<Vec<_>>().join(" "))
         }
+        Finding::Failed { test, action } => format!("failed: {} ({action})", test.as_str()),
     }
 }

@@ -301,8 +301,9 @@ impl Session {
 
     /// A deep test was failed: tells of it once, and does what its action says.
     fn failed(&mut self, failure: &Failure, finding: Finding) -> Option<Step> {
-        let action = self.deep.fail(failure.test()?)?;
-        self.findings.push(finding);
+        let test = failure.test()?;
+        let action = self.deep.fail(test)?;
+        self.findings.extend([finding, Finding::Failed { test, action }]);
         match action.consequence(failure) {
             Consequence::GoOn => None,
             Consequence::Stand(reply) => {

@@ -64,6 +64,7 @@ impl<'a> Case<'a> {
 
     pub(super) fn pass(&mut self, test: Test, ttl: Duration) {
         self.record.pass(test, SystemTime::now(), ttl);
+        self.note(Finding::Passed(test));
     }
 
     /// DNS lists vouch for the client, so every test counts as passed, unless it has failed one already.
@@ -82,6 +83,7 @@ impl<'a> Case<'a> {
     /// client is out.
     pub(super) fn fail(&mut self, failure: &Failure, action: Action) -> Fate {
         self.failed = true;
+        self.note(Finding::Failed { test: failure.test(), action });
         match action.consequence(failure) {
             Consequence::GoOn => Fate::GoOn,
             Consequence::Stand(reply) => {

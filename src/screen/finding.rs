@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::action::Action;
 use super::dnsbl::Reply;
 use super::score::Score;
+use crate::allowlist::Test;
 
 /// One thing noticed.
 #[derive(Clone, Debug)]
@@ -34,4 +36,13 @@ pub enum Finding {
     },
     /// How long the client was kept waiting, if it was.
     Waited(Duration),
+    /// A test was passed now.
+    Passed(Test),
+    /// A test was failed.
+    Failed {
+        /// Which; none for the permanent access list.
+        test: Option<Test>,
+        /// What that leads to.
+        action: Action,
+    },
 }
