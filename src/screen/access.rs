@@ -28,9 +28,12 @@ enum Word {
 
 /// What the list says of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub enum Access {
+    /// Let it through, untested.
     Permit,
+    /// Refuse it, as `denylist_action` has it.
     Reject,
+    /// Test it.
     Undecided,
 }
 

@@ -22,6 +22,7 @@ mod site;
 mod statistics;
 mod verdict;
 
+pub use access::Access;
 pub use action::{Action, Consequence, Failure};
 pub use finding::Finding;
 pub use health::Ailment;
@@ -44,7 +45,7 @@ use crate::limits::Pressure;
 use crate::proxy_protocol::Endpoints;
 use crate::smtp::line::LineBuffer;
 use crate::table::{Live, LoadError, MatchList, Refresh};
-use access::{Access, AccessList};
+use access::AccessList;
 use case::{Case, Fate};
 use dnsbl::Dnsbl;
 use greet::{Line, ToDo};
@@ -120,17 +121,16 @@ impl Screen {
     {
         let client = ends.client.ip().to_canonical();
         let mut case = Case::new(remembered, note);
-        match self.access.current().judge(client, &self.mynetworks.current()) {
+        match self.access(client) {
             Access::Permit => {
                 case.note(Finding::Permitted);
                 return Verdict::Forward(Passed(()));
             }
             Access::Reject => {
                 case.note(Finding::Rejected);
-                match case.fail(&Failure::Denylisted, self.settings.denylist_action) {
-                    Fate::Refused(reply) => return Verdict::Refuse(reply),
-                    Fate::Decided => return self.converse(case),
-                    Fate::GoOn | Fate::HungUp => {}
+                let fate = case.fail(&Failure::Denylisted, self.settings.denylist_action);
+                if fate != Fate::GoOn {
+                    return self.verdict(fate, case, stream).await;
                 }
             }
             Access::Undecided => {}
@@ -144,23 +144,20 @@ impl Screen {
             pregreet: !wait.is_zero() && !case.has_passed(Test::Pregreet),
             dnsbl: !self.dnsbl.lists.is_empty() && !case.has_passed(Test::Dnsbl),
         };
-        if !todo.pregreet && !todo.dnsbl {
+        let fate = if todo.pregreet || todo.dnsbl {
+            self.wait(&mut Line { stream, input }, client, todo, wait, &mut case).await
+        } else {
             if case.is_known(&self.tests_in_use()) {
                 case.note(Finding::Known);
             }
-            return self.converse(case);
-        }
-        let mut line = Line { stream, input };
-        match self.wait(&mut line, client, todo, wait, &mut case).await {
-            Fate::GoOn | Fate::Decided => self.converse(case),
-            Fate::HungUp => Verdict::HungUp,
-            Fate::Refused(reply) => {
-                if case.teased {
-                    self.complete_greeting(line.stream).await;
-                }
-                Verdict::Refuse(reply)
-            }
-        }
+            Fate::GoOn
+        };
+        self.verdict(fate, case, stream).await
+    }
+
+    /// What the permanent access list says of a client.
+    pub fn access(&self, client: IpAddr) -> Access {
+        self.access.current().judge(client, &self.mynetworks.current())
     }
 
     /// Asks the DNS lists about a client that is on the allowlist already: what passed may have been listed since.
@@ -191,13 +188,33 @@ impl Screen {
         &self.settings
     }
 
+    /// What happens to a client that DNS lists fail.
+    pub fn dnsbl_action(&self) -> Action {
+        self.dnsbl_action
+    }
+
     /// What follows its files; to be refreshed from time to time.
     pub fn tables(&self) -> Vec<Arc<dyn Refresh>> {
         vec![Arc::clone(&self.access) as Arc<dyn Refresh>]
     }
 
-    fn converse(&self, case: Case<'_>) -> Verdict {
-        Verdict::Converse(case.screened(&self.settings, &self.tests_in_use()))
+    /// Closes a case.
+    async fn verdict<S>(&self, fate: Fate, case: Case<'_>, stream: &mut S) -> Verdict
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match fate {
+            Fate::GoOn | Fate::Decided => {
+                Verdict::Converse(case.screened(&self.settings, &self.tests_in_use()))
+            }
+            Fate::HungUp => Verdict::HungUp,
+            Fate::Refused(reply) => {
+                if case.teased {
+                    self.complete_greeting(stream).await;
+                }
+                Verdict::Refuse(reply)
+            }
+        }
     }
 
     /// The tests that are on.

@@ -2,7 +2,6 @@
 //!
 //! The result depends on what was heard alone, never on the order in which it came.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,78 +138,72 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Tally<'a> {
     lists: &'a Lists,
-    heard: HashMap<usize, Heard>,
+    heard: Vec<Heard>,
 }
 
 impl<'a> Tally<'a> {
     /// Nothing heard yet.
     pub fn new(lists: &'a Lists) -> Self {
-        Self { lists, heard: HashMap::new() }
+        Self { lists, heard: vec![Heard::Nothing; lists.0.len()] }
     }
 
-    /// Notes what the list at `index` said.
+    /// Notes what the list at `index` said; there is nothing to note of a list that does not exist.
     pub fn hear(&mut self, index: usize, heard: Heard) {
-        self.heard.insert(index, heard);
+        if let Some(slot) = self.heard.get_mut(index) {
+            *slot = heard;
+        }
     }
 
     /// The score of what was heard; what was not heard counts as [`Heard::Nothing`]. Silence counts in the client's
     /// favour: with an allowlist silent that could outweigh the listings, it is not listed. So a verdict of
     /// "listed" stands, whatever else arrives.
     pub fn score(&self, limits: &Limits) -> Score {
-        let mut score =
-            Score { total: 0, hits: Vec::new(), unanswered: Vec::new(), opinion: Opinion::Clear, ttl: None };
+        let (mut total, mut in_favour, mut answered) = (0, 0, false);
+        let (mut hits, mut unanswered, mut ttls) = (Vec::new(), Vec::new(), Vec::new());
         let mut blame: Option<(i64, &Arc<str>)> = None;
-        let mut shortest: Option<Duration> = None;
-        let mut answered = false;
-        let mut in_favour = 0;
-        for (index, list) in self.lists.iter().enumerate() {
-            match self.heard.get(&index).unwrap_or(&Heard::Nothing) {
-                Heard::Suspended => continue,
+        for (index, (list, heard)) in self.lists.iter().zip(&self.heard).enumerate() {
+            answered |= matches!(heard, Heard::Listed { .. } | Heard::NotListed { .. });
+            match heard {
+                Heard::Suspended => {}
                 Heard::Nothing => {
-                    score.unanswered.push(Arc::clone(&list.name));
+                    unanswered.push(Arc::clone(&list.name));
                     in_favour += list.lowest();
-                    continue;
                 }
-                Heard::NotListed { ttl } => {
-                    // It may be listed when that has expired.
-                    if list.blames() {
-                        let ttl = ttl.unwrap_or(limits.min_ttl);
-                        shortest = Some(shortest.map_or(ttl, |shortest| shortest.min(ttl)));
-                    }
-                }
+                // The client may be listed when that has expired.
+                Heard::NotListed { ttl } if list.blames() => ttls.push(ttl.unwrap_or(limits.min_ttl)),
+                Heard::NotListed { .. } => {}
                 Heard::Listed { answers, ttl } => {
-                    if let Some(weight) = list.weigh(answers) {
-                        score.total += weight.total;
-                        score.hits.push(Hit {
-                            index,
-                            list: Arc::clone(&list.name),
-                            answers: answers.clone(),
-                        });
-                        // It may lose this support when that has expired.
-                        if weight.smallest < 0 {
-                            shortest = Some(shortest.map_or(*ttl, |shortest| shortest.min(*ttl)));
-                        }
-                        if weight.largest > 0 && blame.is_none_or(|(most, _)| weight.largest > most) {
-                            blame = Some((weight.largest, &list.name));
-                        }
+                    let Some(weight) = list.weigh(answers) else { continue };
+                    total += weight.total;
+                    hits.push(Hit { index, list: Arc::clone(&list.name), answers: answers.clone() });
+                    // The client may lose this support when that has expired.
+                    if weight.smallest < 0 {
+                        ttls.push(*ttl);
+                    }
+                    if weight.largest > 0 && blame.is_none_or(|(most, _)| weight.largest > most) {
+                        blame = Some((weight.largest, &list.name));
                     }
                 }
             }
-            answered = true;
         }
-        score.opinion = match blame {
-            Some((_, name)) if score.total + in_favour >= limits.threshold => {
+        let opinion = match blame {
+            Some((_, name)) if total + in_favour >= limits.threshold => {
                 Opinion::Listed { by: Arc::clone(name) }
             }
-            _ if !score.unanswered.is_empty() || !answered => Opinion::Unknown,
-            _ if limits.allowlist_threshold.is_some_and(|limit| score.total <= limit) => Opinion::Trusted,
+            _ if !unanswered.is_empty() || !answered => Opinion::Unknown,
+            _ if limits.allowlist_threshold.is_some_and(|limit| total <= limit) => Opinion::Trusted,
             _ => Opinion::Clear,
         };
-        if matches!(score.opinion, Opinion::Clear | Opinion::Trusted) {
-            // Not `clamp`, which panics if a configuration has them the wrong way round.
-            score.ttl = Some(shortest.unwrap_or(limits.min_ttl).max(limits.min_ttl).min(limits.max_ttl));
-        }
-        score
+        let is_pass = matches!(opinion, Opinion::Clear | Opinion::Trusted);
+        let ttl = is_pass.then(|| limits.clamp(ttls.into_iter().min()));
+        Score { total, hits, unanswered, opinion, ttl }
+    }
+}
+
+impl Limits {
+    /// Not `Ord::clamp`, which panics where a configuration has the two the wrong way round.
+    fn clamp(&self, ttl: Option<Duration>) -> Duration {
+        ttl.unwrap_or(self.min_ttl).max(self.min_ttl).min(self.max_ttl)
     }
 }
 

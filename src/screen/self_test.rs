@@ -119,3 +119,134 @@ fn what_it_says(codes: &[Ipv4Addr], otherwise: Ailment) -> Ailment {
     });
     malfunction.unwrap_or(otherwise)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::dnsbl::Settings;
+    use super::super::list::Malfunction;
+    use super::*;
+    use crate::dns::{self, Responder, Trouble, Zone};
+
+    const CLIENT: &str = "192.0.2.99";
+
+    fn dnsbl(sites: &str, resolver: Resolver) -> Dnsbl {
+        let sites = sites.split_whitespace().map(|site| site.parse().unwrap()).collect();
+        Dnsbl::new(&Settings { sites, ..Settings::default() }, resolver, Path::new("/")).unwrap()
+    }
+
+    fn ailments(dnsbl: &Dnsbl) -> Vec<Option<Ailment>> {
+        dnsbl.statistics().into_iter().map(|list| list.suspended).collect()
+    }
+
+    async fn is_listed(dnsbl: &Dnsbl) -> bool {
+        let mut lookups = dnsbl.look_up(CLIENT.parse().unwrap());
+        while lookups.next().await.is_some() {}
+        lookups.conclude().is_listed()
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_list_is_found() {
+        let mapped = |last: char| format!("{last}.0.0.0.0.0.f.7.f.f.f.f{}.six.test", ".0".repeat(20));
+        let (six_2, six_1) = (mapped('2'), mapped('1'));
+        for (zone, domain, ailment) in [
+            ("2.0.0.127.bl.test A 127.0.0.4", "bl.test", None),
+            (&format!("{six_2} A 127.0.0.2"), "six.test", None),
+            (&format!("{six_2} A 127.0.0.2\n{six_1} A 127.0.0.2"), "six.test", Some(Ailment::ListsEverybody)),
+            ("*.bl.test A 127.0.0.2", "bl.test", Some(Ailment::ListsEverybody)),
+            ("other.test A 127.0.0.2", "bl.test", Some(Ailment::ListsNobody)),
+            ("*.bl.test A 203.0.113.7", "bl.test", Some(Ailment::Malfunction(Malfunction::Foreign))),
+            ("2.0.0.127.bl.test A 127.0.0.1", "bl.test", Some(Ailment::Malfunction(Malfunction::Loopback))),
+            (
+                "2.0.0.127.bl.test A 127.255.255.254",
+                "bl.test",
+                Some(Ailment::Malfunction(Malfunction::PublicResolver)),
+            ),
+            ("2.0.0.127.bl.test A 127.0.0.2\n* A 198.51.100.1", "bl.test", Some(Ailment::ResolverInvents)),
+        ] {
+            let dnsbl = dnsbl(domain, Resolver::from_zone(Zone::parse(zone).unwrap()));
+            dnsbl.self_test().await;
+            assert_eq!(ailments(&dnsbl), [ailment], "{zone}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_went_silent_is_suspended_when_that_lasts() {
+        let zone = Zone::parse("*.bl.test A REFUSED\n2.0.0.127.ok.test A 127.0.0.2").unwrap();
+        let dnsbl = dnsbl("bl.test ok.test", Resolver::from_zone(zone));
+        for _ in 0..2 {
+            dnsbl.self_test().await;
+            assert_eq!(ailments(&dnsbl), [None, None]);
+        }
+        dnsbl.self_test().await;
+        assert_eq!(ailments(&dnsbl), [Some(Ailment::Silent(Trouble::Refused)), None]);
+    }
+
+    #[tokio::test]
+    async fn a_list_of_the_world_weighs_nothing_until_it_has_healed() {
+        let world = Zone::parse("*.bl.test A 127.0.0.2").unwrap();
+        let healed = Zone::parse("2.0.0.127.bl.test A 127.0.0.2\n99.2.0.192.bl.test A 127.0.0.2").unwrap();
+        let server = Responder::bind("127.0.0.1:0".parse().unwrap(), world).await.unwrap();
+        let servers = vec![server.address()];
+        let resolver = Resolver::new(&dns::Settings { servers, ..dns::Settings::default() }).unwrap();
+        let dnsbl = dnsbl("bl.test", resolver);
+        dnsbl.self_test().await;
+        let asked = server.queries();
+        assert!(!is_listed(&dnsbl).await);
+        assert_eq!(server.queries(), asked, "a suspended list is not asked");
+
+        server.serve(healed);
+        for _ in 0..2 {
+            dnsbl.self_test().await;
+            assert!(!is_listed(&dnsbl).await);
+        }
+        dnsbl.self_test().await;
+        assert_eq!(ailments(&dnsbl), [None]);
+        assert!(is_listed(&dnsbl).await);
+    }
+
+    #[tokio::test]
+    async fn one_client_is_asked_about_once_however_often_it_comes() {
+        let zone = Zone::parse("99.2.0.192.bl.test A 127.0.0.2\n*.bl.test ANY DELAY 50").unwrap();
+        let server = Responder::bind("127.0.0.1:0".parse().unwrap(), zone).await.unwrap();
+        let servers = vec![server.address()];
+        let resolver = Resolver::new(&dns::Settings { servers, ..dns::Settings::default() }).unwrap();
+        let dnsbl = Arc::new(dnsbl("bl.test*2 bl.test=127.0.0.3*-1", resolver));
+        let mut connections = JoinSet::new();
+        for _ in 0..30 {
+            let dnsbl = Arc::clone(&dnsbl);
+            connections.spawn(async move { is_listed(&dnsbl).await });
+        }
+        assert!(connections.join_all().await.into_iter().all(|listed| listed));
+        assert_eq!(server.queries(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_fails_in_use_is_tested_before_its_time() {
+        let zone = "2.0.0.127.bl.test A 127.0.0.2\n99.2.0.192.bl.test A 127.255.255.255";
+        let resolver = Resolver::from_zone(Zone::parse(zone).unwrap());
+        let dnsbl = Arc::new(dnsbl("bl.test", resolver.clone()));
+        let running = tokio::spawn({
+            let dnsbl = Arc::clone(&dnsbl);
+            async move { dnsbl.run_self_tests().await }
+        });
+        let lookups = || resolver.totals().by_outcome().map(|(_, _, count)| count).sum::<u64>();
+        // One for a name that cannot exist, one for 127.0.0.1, one for 127.0.0.2.
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(lookups(), 3);
+        for _ in 0..4 {
+            assert!(!is_listed(&dnsbl).await);
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(lookups(), 3 + 4);
+        is_listed(&dnsbl).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(lookups(), 3 + 5 + 3);
+        sleep(Duration::from_secs(110)).await;
+        assert_eq!(lookups(), 3 + 5 + 3, "then it is quiet again");
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(lookups(), 3 + 5 + 3 + 3);
+        running.abort();
+    }
+}
