@@ -1,180 +1,275 @@
 //! The relay: bytes to and fro between client and backend until both have finished.
 //!
-//! Bytes go through a scratch buffer that belongs to the worker; a flow that proves to be bulk is spliced through a
-//! pipe that it holds only while bytes are in it. A connection that waits holds neither.
+//! One task, one poll function, two [`Flow`]s. Bytes go through a scratch buffer that belongs to the worker thread; a
+//! flow that proves to be bulk is spliced through a [pipe] that it holds only while bytes are in it. So a connection
+//! that waits holds neither buffer nor pipe, short mail costs what copying it costs, and large mail is never touched.
+//! Where there is no splicing to be had, everything is copied, and nobody but the metrics notices.
+//!
+//! An end is passed on exactly: who has finished sending may go on receiving, and the other side is told once it has
+//! every byte. The relay never adds a byte, and looks at none.
 
-use std::fmt;
+mod flow;
+mod held;
+mod pipe;
+mod settings;
+mod totals;
+mod transfer;
+
+pub use settings::{Inspect, Settings};
+pub use totals::{Totals, totals};
+pub use transfer::{Early, How, Moved, Side, Transfer};
+
 use std::future::Future;
 use std::io;
-use std::str::FromStr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::wire::Socket;
-
-/// `[relay]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How much of a connection is screened. Default: `connection`.
-    pub inspect: Inspect,
-    /// How long neither side may send anything. Default 900 s: a server may take 10 minutes to answer the final
-    /// dot (RFC 5321 §4.5.3.2.6).
-    pub idle_timeout: Duration,
-    /// Bytes that one pipe shall hold; one splice moves no more. Default 262144.
-    pub pipe_size: usize,
-    /// Pipes of the whole process; 0 never splices. Default 128, half of what an ordinary user is given.
-    pub max_pipes: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            inspect: Inspect::Connection,
-            idle_timeout: Duration::from_secs(900),
-            pipe_size: 256 * 1024,
-            max_pipes: 128,
-        }
-    }
-}
-
-/// How much of a connection is screened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Inspect {
-    /// Up to the first DATA or BDAT.
-    #[default]
-    Connection,
-    /// Every MAIL transaction.
-    Transaction,
-}
-
-impl FromStr for Inspect {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "connection" => Ok(Self::Connection),
-            "transaction" => Ok(Self::Transaction),
-            _ => Err(format!("{text:?} is no way to inspect; write connection or transaction")),
-        }
-    }
-}
-
-impl fmt::Display for Inspect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connection => "connection",
-            Self::Transaction => "transaction",
-        })
-    }
-}
-
-/// What was read before the relay began, and goes first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Early {
-    /// From the client.
-    pub to_backend: Vec<u8>,
-    /// From the backend.
-    pub to_client: Vec<u8>,
-}
-
-/// What a relay did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    /// From the client to the backend.
-    pub up: Moved,
-    /// From the backend to the client.
-    pub down: Moved,
-    /// Why it ended.
-    pub ended: How,
-}
-
-/// Bytes that went one way, by how they went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
-    /// Through a buffer.
-    pub copied: u64,
-    /// Through a pipe.
-    pub spliced: u64,
-}
-
-/// Why a relay ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// Both sides have finished; `first` finished first.
-    Finished {
-        /// Who finished first.
-        first: Side,
-    },
-    /// Neither side sent anything for the idle timeout.
-    Idle,
-    /// The caller's `stop` came.
-    Stopped,
-    /// A connection broke.
-    Broken {
-        /// Whose.
-        side: Side,
-        /// In which way.
-        error: io::ErrorKind,
-    },
-}
-
-/// An end of the relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The client.
-    Client,
-    /// The backend.
-    Backend,
-}
+use flow::{Fault, Flow, Leg, Means};
+use pipe::POOL;
 
 /// Relays until both sides have finished, one breaks, neither moves for the idle timeout, or `stop` is ready.
 ///
 /// Dropping the future closes both connections and loses nothing but the [`Transfer`].
-pub async fn splice(
+pub fn splice(
     client: TcpStream,
     backend: Socket,
     early: Early,
     settings: &Settings,
     stop: impl Future<Output = ()>,
-) -> Transfer {
-    copy(client, backend, early, settings, stop).await
+) -> impl Future<Output = Transfer> {
+    let flow = if settings.max_pipes == 0 { Flow::copied } else { Flow::spliced };
+    let relay = Relay {
+        client: Leg::socket(client.into()),
+        backend: Leg::socket(backend),
+        up: flow(early.to_backend),
+        down: flow(early.to_client),
+        first: None,
+        broken: None,
+    };
+    relay.run(settings, stop)
 }
 
-/// Like [`splice`], for streams that the kernel can not join, such as TLS: every byte is copied.
-pub async fn copy<C, B>(
-    mut client: C,
-    mut backend: B,
-    _early: Early,
-    _settings: &Settings,
-    _stop: impl Future<Output = ()>,
-) -> Transfer
+/// Like [`splice`], for streams that the kernel cannot join, such as TLS: every byte is copied.
+pub fn copy<C, B>(
+    client: C,
+    backend: B,
+    early: Early,
+    settings: &Settings,
+    stop: impl Future<Output = ()>,
+) -> impl Future<Output = Transfer>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut backend).await;
-    Transfer { up: Moved::default(), down: Moved::default(), ended: How::Finished { first: Side::Client } }
+    let relay = Relay {
+        client: Leg::opaque(client),
+        backend: Leg::opaque(backend),
+        up: Flow::copied(early.to_backend),
+        down: Flow::copied(early.to_client),
+        first: None,
+        broken: None,
+    };
+    relay.run(settings, stop)
 }
 
-/// What all relays of the process have done, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// From clients to backends.
-    pub up: Moved,
-    /// From backends to clients.
-    pub down: Moved,
-    /// Pipes that exist now, in use or waiting for use.
-    pub pipes: usize,
-    /// How often a bulk flow had to copy because there was no pipe for it: `max_pipes`, descriptors, the user's
-    /// quota.
-    pub pipe_limited: u64,
-    /// How often the kernel would not splice.
-    pub splice_refused: u64,
+struct Relay<C, B> {
+    client: Leg<C>,
+    backend: Leg<B>,
+    up: Flow,
+    down: Flow,
+    /// Who finished first.
+    first: Option<Side>,
+    /// What broke first.
+    broken: Option<(Side, io::ErrorKind)>,
 }
 
-/// What all relays of the process have done so far.
-pub fn totals() -> Totals {
-    Totals::default()
+impl<C, B> Relay<C, B>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep its arguments twice while the relay lasts"
+    )]
+    fn run(mut self, settings: &Settings, stop: impl Future<Output = ()>) -> impl Future<Output = Transfer> {
+        async move {
+            let mut stop = pin!(stop);
+            let mut alarm = pin!(sleep(settings.idle_timeout));
+            let mut last = Instant::now();
+            let ended = std::future::poll_fn(|cx| {
+                let before = (self.up.moved(), self.down.moved());
+                let polled = self.poll(cx, Means { pool: &POOL, settings });
+                let after = (self.up.moved(), self.down.moved());
+                if before != after {
+                    totals::UP.add(before.0, after.0);
+                    totals::DOWN.add(before.1, after.1);
+                    last = Instant::now();
+                }
+                if polled.is_ready() {
+                    return polled;
+                }
+                if stop.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(How::Stopped);
+                }
+                poll_idle(cx, alarm.as_mut(), last, settings.idle_timeout).map(|()| How::Idle)
+            })
+            .await;
+            Transfer { up: self.up.moved(), down: self.down.moved(), ended }
+        }
+    }
+
+    /// Moves what can be moved, both ways.
+    fn poll(&mut self, cx: &mut Context<'_>, means: Means<'_>) -> Poll<How> {
+        for source in [Side::Client, Side::Backend] {
+            let polled = match source {
+                Side::Client => self.up.poll(cx, &mut self.client, &mut self.backend, means),
+                Side::Backend => self.down.poll(cx, &mut self.backend, &mut self.client, means),
+            };
+            match polled {
+                Poll::Ready(Err(Fault::Source(error))) => return Poll::Ready(self.lost(source, error)),
+                Poll::Ready(Err(Fault::Sink(error))) => self.deaf(source.other(), error),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            if self.flow(source).has_ended() {
+                self.first.get_or_insert(source);
+            }
+        }
+        if !(self.up.is_finished() && self.down.is_finished()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(match self.broken {
+            Some((side, error)) => How::Broken { side, error },
+            None => How::Finished { first: self.first.unwrap_or(Side::Client) },
+        })
+    }
+
+    /// `side` can no longer be read: it is gone, and so is the relay. The other side shall not take a reset for an
+    /// orderly end.
+    fn lost(&mut self, side: Side, error: io::ErrorKind) -> How {
+        if self.broken.is_none() && error == io::ErrorKind::ConnectionReset {
+            let other = match side {
+                Side::Client => self.backend.as_socket(),
+                Side::Backend => self.client.as_socket(),
+            };
+            other.map(Socket::reset_on_close);
+        }
+        let (side, error) = *self.broken.get_or_insert((side, error));
+        How::Broken { side, error }
+    }
+
+    /// `side` takes no more. Its last words may be on their way, such as the reply that says why, so the other
+    /// direction goes on to its end.
+    fn deaf(&mut self, side: Side, error: io::ErrorKind) {
+        self.broken.get_or_insert((side, error));
+        self.flow(side.other()).abandon();
+    }
+
+    /// The flow that reads from `source`.
+    fn flow(&mut self, source: Side) -> &mut Flow {
+        match source {
+            Side::Client => &mut self.up,
+            Side::Backend => &mut self.down,
+        }
+    }
+}
+
+/// Ready when nothing has moved for `timeout`. The alarm is set again only when it goes off, so that a message costs
+/// no timer operation.
+fn poll_idle(cx: &mut Context<'_>, mut alarm: Pin<&mut Sleep>, last: Instant, timeout: Duration) -> Poll<()> {
+    while alarm.as_mut().poll(cx).is_ready() {
+        match last.checked_add(timeout) {
+            Some(due) if due <= Instant::now() => return Poll::Ready(()),
+            Some(due) => alarm.as_mut().reset(due),
+            None => return Poll::Pending,
+        }
+    }
+    Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Four hours of silence but for one byte every ten minutes.
+    #[tokio::test(start_paused = true)]
+    async fn the_idle_timeout_counts_from_the_last_byte() {
+        let (mut client, near_client) = duplex(64);
+        let (near_backend, mut backend) = duplex(64);
+        let settings = Settings::default();
+        let start = Instant::now();
+        let relay = copy(near_client, near_backend, Early::default(), &settings, pending());
+        let talk = async {
+            for _ in 0..24 {
+                sleep(Duration::from_secs(600)).await;
+                backend.write_all(b".").await.unwrap();
+                client.read_u8().await.unwrap();
+            }
+        };
+        let (transfer, ()) = tokio::join!(relay, talk);
+        assert_eq!(transfer.ended, How::Idle);
+        assert_eq!(start.elapsed().as_secs(), 24 * 600 + 900);
+        assert_eq!((transfer.up.total(), transfer.down.total()), (0, 24));
+    }
+
+    #[tokio::test]
+    async fn early_bytes_go_first_and_ends_are_passed_on() {
+        let (client, near_client) = duplex(64);
+        let (near_backend, backend) = duplex(64);
+        let early = Early { to_backend: b"DATA\r\n".to_vec(), to_client: b"250 ok\r\n".to_vec() };
+        let settings = Settings::default();
+        let relay = copy(near_client, near_backend, early, &settings, pending());
+
+        let (mut from_client, mut to_client) = tokio::io::split(client);
+        let (mut from_backend, mut to_backend) = tokio::io::split(backend);
+        let talk = async {
+            to_client.write_all(b"To: you\r\n").await.unwrap();
+            to_client.shutdown().await.unwrap();
+            let mut heard = String::new();
+            from_backend.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, "DATA\r\nTo: you\r\n");
+            // The client has finished; it can still be answered.
+            to_backend.write_all(b"354 go\r\n").await.unwrap();
+            to_backend.shutdown().await.unwrap();
+            let mut heard = String::new();
+            from_client.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, "250 ok\r\n354 go\r\n");
+        };
+        let (transfer, ()) = tokio::join!(relay, talk);
+        assert_eq!(transfer.ended, How::Finished { first: Side::Client });
+        assert_eq!((transfer.up.copied, transfer.down.copied), (15, 16));
+    }
+
+    #[tokio::test]
+    async fn a_caller_can_stop_it() {
+        let (_client, near_client) = duplex(64);
+        let (near_backend, _backend) = duplex(64);
+        let settings = Settings::default();
+        let transfer = copy(near_client, near_backend, Early::default(), &settings, ready(())).await;
+        assert_eq!(transfer.ended, How::Stopped);
+    }
+
+    /// Thousands of relays wait at any time; what one of them takes is what they all take.
+    #[tokio::test]
+    async fn a_relay_is_small() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (backend, _) = listener.accept().await.unwrap();
+        let settings = Settings::default();
+        let relay = splice(client, backend.into(), Early::default(), &settings, pending());
+        let size = size_of_val(&relay);
+        println!("the future of a relay has {size} bytes");
+        assert!(size < 1024);
+    }
 }

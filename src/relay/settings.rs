@@ -1,0 +1,61 @@
+//! `[relay]`: how much is inspected, and what forwarding may cost.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// `[relay]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How much of a connection is screened. Default: `connection`.
+    pub inspect: Inspect,
+    /// How long neither side may send anything. Default 900 s: a server may take 10 minutes to answer the final
+    /// dot (RFC 5321 §4.5.3.2.6).
+    pub idle_timeout: Duration,
+    /// Bytes that one pipe shall hold; one splice moves no more. Default 262144.
+    pub pipe_size: usize,
+    /// Pipes of the whole process; 0 never splices. Default 128, half of what an ordinary user is given.
+    pub max_pipes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            inspect: Inspect::Connection,
+            idle_timeout: Duration::from_secs(900),
+            pipe_size: 256 * 1024,
+            max_pipes: 128,
+        }
+    }
+}
+
+/// How much of a connection is screened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Inspect {
+    /// Up to the first DATA or BDAT.
+    #[default]
+    Connection,
+    /// Every MAIL transaction.
+    Transaction,
+}
+
+impl FromStr for Inspect {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "connection" => Ok(Self::Connection),
+            "transaction" => Ok(Self::Transaction),
+            _ => Err(format!("{text:?} is no way to inspect; write connection or transaction")),
+        }
+    }
+}
+
+impl fmt::Display for Inspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "connection",
+            Self::Transaction => "transaction",
+        })
+    }
+}
