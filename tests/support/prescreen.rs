@@ -51,7 +51,9 @@ impl Config {
             .set("dns.servers", &format!("['{resolver}']"))
             .set("domains.local", "['example.org']")
             // The wait is there, and is waited for; how long it is shows nothing.
-            .set("screen.greet_wait", "'1s'")
+            .set("screen.greet_wait", "'300ms'")
+            .set("backend.probe_interval", "'1s'")
+            .set("backend.rest_time", "'1s'")
             .set("metrics.listen", &format!("'{admin}'"))
             .set("log.format", "'json'")
     }
