@@ -28,6 +28,9 @@ const UDP_SIZE: usize = 512;
 /// How many names are counted one by one; the demo and the tests ask for fewer.
 const COUNTED_NAMES: usize = 10_000;
 
+/// How often a free port is looked for.
+const PORT_TRIES: u32 = 100;
+
 /// How long a TCP client may keep silent.
 const TCP_IDLE: Duration = Duration::from_secs(10);
 
@@ -54,9 +57,8 @@ enum Transport {
 impl Responder {
     /// Serves `zone` on UDP and TCP at `address`; port 0 takes a free one.
     pub async fn bind(address: SocketAddr, zone: Zone) -> io::Result<Self> {
-        let udp = UdpSocket::bind(address).await?;
+        let (udp, tcp) = bind_both(address).await?;
         let address = udp.local_addr()?;
-        let tcp = TcpListener::bind(address).await?;
         let shared = Arc::new(Shared {
             zone: Mutex::new(Arc::new(zone)),
             queries: AtomicU64::new(0),
@@ -86,6 +88,19 @@ impl Responder {
     /// How many of them were for `name` (lower case, no final dot), of whatever type.
     pub fn queries_for(&self, name: &str) -> u64 {
         self.shared.asked.lock().get(name).copied().unwrap_or(0)
+    }
+}
+
+/// One port for both transports; a free one for UDP may be taken for TCP, so that is tried several times.
+async fn bind_both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let mut tries = 0;
+    loop {
+        let udp = UdpSocket::bind(address).await?;
+        match TcpListener::bind(udp.local_addr()?).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(taken) if address.port() != 0 || tries == PORT_TRIES => return Err(taken),
+            Err(_) => tries += 1,
+        }
     }
 }
 

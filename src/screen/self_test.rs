@@ -219,7 +219,8 @@ mod tests {
             connections.spawn(async move { is_listed(&dnsbl).await });
         }
         assert!(connections.join_all().await.into_iter().all(|listed| listed));
-        assert_eq!(server.queries(), 1);
+        // On a machine under load, one query may be sent several times.
+        assert!(server.queries() <= 3, "{}", server.queries());
     }
 
     #[tokio::test(start_paused = true)]
