@@ -33,7 +33,7 @@ const FLOORS: [&str; 23] = [
 
 /// Files that take part in no decision about time or sockets, and so must not name the runtime.
 const PURE: [&str; 6] =
-    ["smtp/", "proxy_protocol/", "dialogue/", "allowlist/record.rs", "screen/score.rs", "table/"];
+    ["smtp/", "proxy_protocol/", "dialogue/", "allowlist/record.rs", "screen/score.rs", "table/", "rate/"];
 
 #[test]
 fn every_module_uses_only_the_floors_below() {

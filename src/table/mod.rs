@@ -93,10 +93,15 @@ impl Table {
     /// Waits for the disk: call it off the network path.
     pub fn load(spec: &str, base: &Path) -> Result<Self, Vec<LoadError>> {
         let spec = spec.trim_matches(words::is_space);
-        // proxymap(8) only shares what lies behind it.
-        let (kind, name) = spec.strip_prefix("proxy:").unwrap_or(spec).split_once(':').unwrap_or((spec, ""));
-        let name = name.trim_matches(words::is_space);
         let one = |error| vec![error];
+        // proxymap(8) only shares what lies behind it.
+        let Some((kind, name)) = spec.strip_prefix("proxy:").unwrap_or(spec).split_once(':') else {
+            return Err(one(LoadError::spec(
+                spec,
+                "a table is written type:name, such as hash:/etc/postfix/access",
+            )));
+        };
+        let name = name.trim_matches(words::is_space);
         match kind {
             "texthash" => {
                 Self::strings(spec, Source::file(spec, name, base).map_err(one)?, Duplicates::Refuse)
@@ -217,7 +222,7 @@ impl Table {
     fn patterns(spec: &str, source: Source, dialect: Dialect) -> Result<Self, Vec<LoadError>> {
         let mut findings = Findings::new(source.name());
         let mut reader = pattern::Reader::new(dialect);
-        source.read(&mut findings, |findings, line, text| reader.line(findings, line, text));
+        source.read(&mut findings, |_, line, text| reader.line(line, text));
         let contents = Contents::Patterns(reader.finish(&mut findings));
         let warnings = findings.finish()?;
         Ok(Self { file: source.into_file(), warnings, ..Self::new(spec, contents) })

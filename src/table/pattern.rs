@@ -108,10 +108,10 @@ impl Reader {
         Self { dialect, program: Builder::new(), values: Interner::default() }
     }
 
-    pub(super) fn line(&mut self, findings: &mut Findings, line: usize, text: &str) -> Result<(), String> {
+    pub(super) fn line(&mut self, line: usize, text: &str) -> Result<(), String> {
         match statement(text) {
             Statement::If(rest) => {
-                let (pattern, extra) = self.pattern(findings, line, rest)?;
+                let (pattern, extra) = self.pattern(line, rest)?;
                 nothing_behind("if", extra)?;
                 self.program.begin(pattern, line);
                 Ok(())
@@ -120,15 +120,15 @@ impl Reader {
                 nothing_behind("endif", extra)?;
                 self.program.end()
             }
-            Statement::Rule(rule) => self.rule(findings, line, rule),
+            Statement::Rule(rule) => self.rule(line, rule),
         }
     }
 
-    fn rule(&mut self, findings: &mut Findings, line: usize, rule: &str) -> Result<(), String> {
-        let (pattern, mut rest) = self.pattern(findings, line, rule)?;
+    fn rule(&mut self, line: usize, rule: &str) -> Result<(), String> {
+        let (pattern, mut rest) = self.pattern(line, rule)?;
         let mut second = None;
         if rest.starts_with('!') && self.dialect == Dialect::Posix {
-            let (other, behind) = self.pattern(findings, line, rest)?;
+            let (other, behind) = self.pattern(line, rest)?;
             (second, rest) = (Some(other), behind);
         }
         if rest.is_empty() {
@@ -152,18 +152,12 @@ impl Reader {
     }
 
     /// A pattern with its `!` and flags, and what follows it without the blanks between.
-    fn pattern<'a>(
-        &self,
-        findings: &mut Findings,
-        line: usize,
-        text: &'a str,
-    ) -> Result<(Pattern, &'a str), String> {
+    fn pattern<'a>(&self, line: usize, text: &'a str) -> Result<(Pattern, &'a str), String> {
         let written = Written::parse(text, self.dialect)?;
-        let (regex, oddities) = match self.dialect {
+        let regex = match self.dialect {
             Dialect::Posix => written.posix()?,
-            Dialect::Pcre => (written.pcre()?, Vec::new()),
+            Dialect::Pcre => written.pcre()?,
         };
-        oddities.into_iter().for_each(|what| findings.warn(line, what));
         Ok((Pattern { regex, negated: written.negated, line }, written.behind))
     }
 
@@ -201,7 +195,7 @@ impl<'a> Written<'a> {
         Ok(Self { negated: negations % 2 == 1, pattern, flags, behind })
     }
 
-    fn posix(&self) -> Result<(Regex, Vec<String>), String> {
+    fn posix(&self) -> Result<Regex, String> {
         let [mut fold, mut newline, mut extended] = [true, false, true];
         for flag in self.flags.chars() {
             match flag {
@@ -212,10 +206,10 @@ impl<'a> Written<'a> {
             }
         }
         let syntax = if extended { Syntax::Extended } else { Syntax::Basic };
-        let (pattern, oddities) = dialect::posix(self.pattern, syntax)?;
+        let pattern = dialect::posix(self.pattern, syntax)?;
         let mut builder = RegexBuilder::new(&pattern);
         builder.case_insensitive(fold).multi_line(newline).dot_matches_new_line(!newline);
-        Ok((build(&mut builder)?, oddities))
+        build(&mut builder)
     }
 
     fn pcre(&self) -> Result<Regex, String> {

@@ -16,19 +16,14 @@ pub(crate) enum Syntax {
     Extended,
 }
 
-/// The pattern in the engine's syntax, and what is odd about it.
-pub(crate) fn translate(pattern: &str, syntax: Syntax) -> Result<(String, Vec<String>), String> {
-    let mut writer =
-        Writer { syntax, out: String::new(), groups: Vec::new(), last: Last::Start, oddities: Vec::new() };
+/// The pattern in the engine's syntax.
+pub(crate) fn translate(pattern: &str, syntax: Syntax) -> Result<String, String> {
+    let mut writer = Writer { syntax, out: String::new(), groups: Vec::new(), last: Last::Start };
     let mut rest = pattern.chars().peekable();
     while let Some(c) = rest.next() {
         writer.push(c, &mut rest)?;
     }
-    if writer.groups.is_empty() {
-        Ok((writer.out, writer.oddities))
-    } else {
-        Err("a ( is not closed".to_owned())
-    }
+    if writer.groups.is_empty() { Ok(writer.out) } else { Err("a ( is not closed".to_owned()) }
 }
 
 struct Writer {
@@ -37,7 +32,6 @@ struct Writer {
     /// Where the open groups begin in `out`.
     groups: Vec<usize>,
     last: Last,
-    oddities: Vec<String>,
 }
 
 /// What was written last.
@@ -61,7 +55,7 @@ impl Writer {
                     Syntax::Basic => return self.operator(operator, rest),
                     Syntax::Extended => self.literal(operator),
                 },
-                Some(escaped) => self.escape(escaped),
+                Some(escaped) => return self.escape(escaped),
             },
             operator if is_operator(operator) => match self.syntax {
                 Syntax::Basic => self.literal(operator),
@@ -148,8 +142,8 @@ impl Writer {
         Ok(())
     }
 
-    /// GNU's operators, back references, and every other character behind a backslash: itself.
-    fn escape(&mut self, c: char) {
+    /// GNU's operators, back references, and every other sign behind a backslash: itself.
+    fn escape(&mut self, c: char) -> Result<(), String> {
         match c {
             'w' => self.atom("[0-9A-Za-z_]"),
             'W' => self.atom("[^0-9A-Za-z_]"),
@@ -159,14 +153,15 @@ impl Writer {
             '`' => self.anchor(r"\A"),
             '\'' => self.anchor(r"\z"),
             '1'..='9' => self.atom(&format!("(?:\\{c})")),
-            c => {
-                if c.is_ascii_alphanumeric() {
-                    self.oddities
-                        .push(format!("`\\{c}` means the character `{c}` here; pcre: tables have more"));
-                }
-                self.literal(c);
+            // POSIX leaves it open. With the GNU library such a pattern matches nothing where case is ignored.
+            c if c.is_ascii_alphanumeric() => {
+                return Err(format!(
+                    "`\\{c}` means nothing here: write [0-9] and the like, or use a pcre: table"
+                ));
             }
+            c => self.literal(c),
         }
+        Ok(())
     }
 
     fn literal(&mut self, c: char) {
