@@ -82,7 +82,7 @@ pub enum Acquaintance {
 }
 
 /// No seat: the reply says which kind ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Full {
     /// `pre_queue_limit`.
     Screening,

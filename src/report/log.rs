@@ -35,8 +35,8 @@ pub struct Settings {
     pub format: Format,
     /// The least severe that is logged. Default: `info`, which shows every connection.
     pub level: Level,
-    /// The part before `/postscreen` in the program tag of the `postscreen` format. Default: `postfix`, which is
-    /// what log tools look for.
+    /// The part before `/postscreen` in the program tag of the `postscreen` format; lines that dnsblog or smtpd
+    /// would write bear their names. Default: `postfix`, which is what log tools look for.
     pub syslog_name: String,
 }
 
@@ -214,16 +214,17 @@ where
 /// Writes events as lines.
 struct Lines {
     format: Format,
-    /// `host postfix/postscreen[pid]`
+    /// `host postfix`
     origin: String,
+    pid: u32,
 }
 
 impl Lines {
     fn new(settings: &Settings) -> Self {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
-        let origin = format!("{host} {}/postscreen[{}]", settings.syslog_name, std::process::id());
-        Self { format: settings.format, origin }
+        let origin = format!("{host} {}", settings.syslog_name);
+        Self { format: settings.format, origin, pid: std::process::id() }
     }
 }
 
@@ -248,8 +249,10 @@ where
             }
             Format::Text => writeln!(to, "{time} {severity:<5} {}", OneLine(&said.sentence())),
             Format::Postscreen => {
-                let (origin, word) = (&self.origin, word(severity));
-                writeln!(to, "{time} {origin}: {word}{}", OneLine(&said.sentence()))
+                let program = said.fields.remove("program");
+                let program = program.as_ref().and_then(Value::as_str).unwrap_or("postscreen");
+                let (origin, pid, word) = (&self.origin, self.pid, word(severity));
+                writeln!(to, "{time} {origin}/{program}[{pid}]: {word}{}", OneLine(&said.sentence()))
             }
         }
     }
@@ -345,7 +348,7 @@ impl fmt::Display for OneLine<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::sync::{Arc, Mutex};
 
@@ -365,7 +368,8 @@ mod tests {
         }
     }
 
-    fn logged(format: Format, level: Level, events: impl FnOnce()) -> Vec<String> {
+    /// The lines that the log would show of `events`.
+    pub(crate) fn logged(format: Format, level: Level, events: impl FnOnce()) -> Vec<String> {
         let (sink, settings) = (Sink::default(), Settings { format, level, ..Settings::default() });
         let writer = sink.clone();
         tracing::subscriber::with_default(subscriber(&settings, move || writer.clone()), events);
@@ -377,6 +381,7 @@ mod tests {
     fn a_postscreen_line_has_the_header_that_log_tools_expect() {
         let lines = logged(Format::Postscreen, Level::Info, || {
             tracing::info!(target: Format::Postscreen.target(), "PASS NEW [192.0.2.1]:25");
+            tracing::info!(target: Format::Postscreen.target(), program = "smtpd", "NOQUEUE");
             tracing::warn!(list = "zen.example", "list suspended");
         });
         let (time, rest) = lines[0].split_once(' ').unwrap();
@@ -384,7 +389,8 @@ mod tests {
         let (_, rest) = rest.split_once(' ').unwrap();
         let pid = std::process::id();
         assert_eq!(rest, format!("postfix/postscreen[{pid}]: PASS NEW [192.0.2.1]:25"));
-        assert!(lines[1].ends_with("]: warning: list suspended list=\"zen.example\""), "{}", lines[1]);
+        assert!(lines[1].ends_with(&format!(" postfix/smtpd[{pid}]: NOQUEUE")), "{}", lines[1]);
+        assert!(lines[2].ends_with("]: warning: list suspended list=\"zen.example\""), "{}", lines[2]);
     }
 
     #[test]

@@ -2,59 +2,99 @@
 //!
 //! A [`Report`] is filled while the connection lives and read when it has ended: by the metrics, and by the log,
 //! which shows it as one sentence, one JSON object, or the lines that postscreen would have written meanwhile.
-//! It decides nothing, and holds no more of what a client has sent than a log line shows.
+//! It decides nothing but what the connection came to, and it keeps no more of what a client has sent than a log
+//! shows.
 
+mod facts;
 mod id;
+mod json;
+mod line;
 pub mod log;
+mod notice;
 mod outcome;
-#[allow(dead_code)] // the lines follow
+mod sentence;
 mod text;
 
+pub use facts::{HandOff, Judge, Refusal, TestResult, Verdict};
 pub use id::Id;
 pub use outcome::Outcome;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::limits::State;
+use tracing::{Level, enabled, info};
+
+use crate::allowlist::Test;
+use crate::dialogue::{self, Checked, Envelope};
+use crate::limits::{Full, State};
 use crate::policy::TlsFacts;
 use crate::proxy_protocol::Endpoints;
+use crate::rate::Exceeded;
 use crate::relay::Transfer;
+use crate::screen::{self, History, Score};
+use crate::smtp::command::Verb;
+use crate::smtp::envelope::Protocol;
+
+use line::{Client, Line};
+use log::Format;
+
+/// Findings that a report keeps; a connection that brings more is told by the first of them, and a number.
+const FINDINGS: usize = 32;
+/// Recipients that a report keeps.
+const RECIPIENTS: usize = 16;
 
 /// What happened to one connection.
 #[derive(Debug)]
 pub struct Report {
     id: Id,
     ends: Endpoints,
-    at: SystemTime,
+    name: Option<String>,
     started: Instant,
     stage: State,
+    findings: Vec<(Duration, Finding)>,
+    untold: usize,
+    tests: [Option<TestResult>; Test::ALL.len()],
+    score: Option<Score>,
+    waited: Option<Duration>,
+    verdicts: Vec<(Verdict, u64)>,
     offence: Option<Outcome>,
+    history: Option<History>,
+    envelope: Option<Envelope>,
+    recipients: Vec<String>,
+    accepted: usize,
     tls: Option<TlsFacts>,
     handoff: Option<HandOff>,
     transfer: Option<Transfer>,
     ended: Option<(Outcome, Duration)>,
 }
 
-/// How the hand-off went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HandOff {
-    /// The server, as configured; `None` if none would answer.
-    pub server: Option<String>,
-    /// From the first try to the backend's reply to the first recipient, or to the last failure.
-    pub took: Duration,
+/// Something that was found out about the client, wherever that was.
+#[derive(Clone, Debug)]
+enum Finding {
+    Screen(screen::Finding),
+    Dialogue(dialogue::Finding),
+    Exceeded(Exceeded),
 }
 
 impl Report {
-    /// A connection that was accepted at `now`. Between two ends that a PROXY header names, see
-    /// [`announced`](Self::announced).
+    /// A connection that was accepted at `now`.
     pub fn new(ends: Endpoints, now: SystemTime) -> Self {
         Self {
             id: Id::new(now),
             ends,
-            at: now,
+            name: None,
             started: Instant::now(),
             stage: State::Screen,
+            findings: Vec::new(),
+            untold: 0,
+            tests: [None; Test::ALL.len()],
+            score: None,
+            waited: None,
+            verdicts: Vec::new(),
             offence: None,
+            history: None,
+            envelope: None,
+            recipients: Vec::new(),
+            accepted: 0,
             tls: None,
             handoff: None,
             transfer: None,
@@ -62,24 +102,37 @@ impl Report {
         }
     }
 
-    /// The connection's name.
-    pub fn id(&self) -> Id {
-        self.id
-    }
-
-    /// Its two ends.
-    pub fn ends(&self) -> Endpoints {
-        self.ends
-    }
-
-    /// When it was accepted.
-    pub fn at(&self) -> SystemTime {
-        self.at
-    }
-
-    /// A PROXY header has named the real ends.
+    /// A PROXY header has named the real ends. To be called before [`admitted`](Self::admitted).
     pub fn announced(&mut self, ends: Endpoints) {
         self.ends = ends;
+    }
+
+    /// Its ends are known, and its story begins.
+    pub fn admitted(&mut self) {
+        let (client, server) = (line::Bracketed(self.ends.client), line::Bracketed(self.ends.server));
+        say(|| vec![line::postscreen(format!("CONNECT from {client} to {server}"))]);
+    }
+
+    /// A limit was exceeded.
+    pub fn exceeded(&mut self, exceeded: Exceeded) {
+        self.note(Finding::Exceeded(exceeded));
+    }
+
+    /// The client's confirmed name, where somebody has asked for it.
+    pub fn named(&mut self, name: Option<&str>) {
+        self.name = name.map(text::printable);
+    }
+
+    /// All tests that it was held to are passed.
+    pub fn passed(&mut self, history: History) {
+        if self.history.is_none() {
+            self.history = Some(history);
+            let word = match history {
+                History::New => "NEW",
+                History::Old => "OLD",
+            };
+            say(|| vec![line::postscreen(format!("PASS {word}{}", self.client().alone()))]);
+        }
     }
 
     /// It goes on to another stage of its life.
@@ -92,9 +145,27 @@ impl Report {
         self.tls = Some(tls);
     }
 
-    /// A hand-off has come about, or has failed for good.
+    /// The backend has accepted a recipient.
+    pub fn accepted(&mut self, checked: &Checked) {
+        self.accepted += 1;
+        let (helo, recipient) = (checked.helo(), checked.rcpt().recipient.as_str());
+        self.envelope = Some(Envelope {
+            command: Verb::Rcpt.as_str(),
+            sender: Some(checked.mail().sender.as_str().to_owned()),
+            recipient: Some(recipient.to_owned()),
+            protocol: helo.map_or(Protocol::Smtp, |helo| helo.protocol),
+            helo: helo.map(|helo| helo.name.clone()),
+        });
+        if self.recipients.len() < RECIPIENTS {
+            self.recipients.push(text::printable(recipient));
+        }
+    }
+
+    /// A backend has taken the client on, or none would. What came about first stays; a success outweighs failures.
     pub fn handed_over(&mut self, handoff: HandOff) {
-        self.handoff = Some(handoff);
+        if self.handoff.as_ref().is_none_or(|before| before.server.is_none()) {
+            self.handoff = Some(handoff);
+        }
     }
 
     /// The relay has ended.
@@ -103,10 +174,71 @@ impl Report {
     }
 
     /// The connection has ended: says so in the log. A second call does nothing.
+    ///
+    /// `outcome` says how it ended. Where that is only how the client left, and something was held against it, that
+    /// is the better word, and becomes the outcome.
     pub fn end(&mut self, outcome: Outcome) {
-        if self.ended.is_none() {
-            self.ended = Some((outcome.given(self.offence), self.started.elapsed()));
+        if self.ended.is_some() {
+            return;
         }
+        self.farewell(outcome);
+        self.ended = Some((outcome.given(self.offence), self.started.elapsed()));
+        if enabled!(target: Format::Text.target(), Level::INFO) {
+            info!(target: Format::Text.target(), "{}", sentence::of(self));
+        }
+        if enabled!(target: Format::Json.target(), Level::INFO) {
+            info!(target: Format::Json.target(), "{}", json::of(self));
+        }
+    }
+
+    /// What postscreen says when a connection ends.
+    fn farewell(&self, outcome: Outcome) {
+        let (it, from) = (self.client().alone(), self.client().from());
+        let last = match outcome {
+            Outcome::Busy(Full::Screening) => {
+                Some(format!("NOQUEUE: reject: CONNECT{from}: all screening ports busy"))
+            }
+            Outcome::Busy(Full::Backend) => {
+                Some(format!("NOQUEUE: reject: CONNECT{from}: all server ports busy"))
+            }
+            Outcome::TooManyConnections => {
+                Some(format!("NOQUEUE: reject: CONNECT{from}: too many connections"))
+            }
+            Outcome::HungUp if self.stage != State::Screen => {
+                Some(line::hangup(self.started.elapsed(), self.client(), "tests after SMTP handshake"))
+            }
+            _ => None,
+        };
+        say(|| last.map(line::postscreen).into_iter().collect());
+        if !outcome.reached_backend() {
+            say(|| vec![line::postscreen(format!("DISCONNECT{it}"))]);
+        }
+    }
+
+    fn note(&mut self, finding: Finding) {
+        say(|| line::lines(&finding, self.client()));
+        if self.findings.len() < FINDINGS {
+            self.findings.push((self.started.elapsed(), finding));
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    fn client(&self) -> Client<'_> {
+        Client::Named(self.ends.client, self.name.as_deref())
+    }
+}
+
+/// What can be asked of a report.
+impl Report {
+    /// The connection's name.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Its two ends.
+    pub fn ends(&self) -> Endpoints {
+        self.ends
     }
 
     /// What the connection came to; `None` while it lives.
@@ -124,6 +256,31 @@ impl Report {
         self.stage
     }
 
+    /// What the tests came to that were held in this connection.
+    pub fn tests(&self) -> impl Iterator<Item = (Test, TestResult)> + '_ {
+        Test::ALL.into_iter().zip(self.tests).filter_map(|(test, result)| Some((test, result?)))
+    }
+
+    /// What DNS lists made of the client, if they were asked.
+    pub fn score(&self) -> Option<&Score> {
+        self.score.as_ref()
+    }
+
+    /// How long the client was kept waiting before the greeting, if it was.
+    pub fn waited(&self) -> Option<Duration> {
+        self.waited
+    }
+
+    /// Whether it had been here before, if it has passed.
+    pub fn history(&self) -> Option<History> {
+        self.history
+    }
+
+    /// What was refused, by whom and how often.
+    pub fn verdicts(&self) -> &[(Verdict, u64)] {
+        &self.verdicts
+    }
+
     /// How the hand-off went, if one was tried.
     pub fn handoff(&self) -> Option<&HandOff> {
         self.handoff.as_ref()
@@ -137,5 +294,232 @@ impl Report {
     /// What TLS it ran in at the end.
     pub fn tls(&self) -> Option<&TlsFacts> {
         self.tls.as_ref()
+    }
+}
+
+/// Writes postscreen's lines, if these are what the log shows.
+fn say(lines: impl FnOnce() -> Vec<Line>) {
+    if !enabled!(target: Format::Postscreen.target(), Level::INFO) {
+        return;
+    }
+    for Line { program, text } in lines() {
+        info!(target: Format::Postscreen.target(), program = program.as_str(), "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::log::Level as Least;
+    use super::log::tests::logged;
+    use super::*;
+    use crate::dialogue::{After, Finding as Said, RefusedBy};
+    use crate::dns::{Answer, Trouble};
+    use crate::relay::{How, Moved, Side};
+    use crate::screen::{Action, Finding as Noticed, Opinion, dnsbl};
+    use crate::smtp::reply::Reply;
+
+    const WAIT: Duration = Duration::from_millis(520);
+
+    fn report() -> Report {
+        let (client, server) =
+            ("[::ffff:192.0.2.7]:4711".parse().unwrap(), "198.51.100.2:25".parse().unwrap());
+        Report::new(Endpoints { client, server }, SystemTime::now())
+    }
+
+    fn envelope() -> Envelope {
+        Envelope {
+            command: "RCPT",
+            sender: Some("a@example.net".to_owned()),
+            recipient: Some("b@example.org".to_owned()),
+            protocol: Protocol::Esmtp,
+            helo: Some("host".to_owned()),
+        }
+    }
+
+    fn listed() -> Score {
+        Score {
+            total: 3,
+            hits: Vec::new(),
+            unanswered: vec!["slow.test".into()],
+            opinion: Opinion::Listed { by: "bl.test".into() },
+            ttl: None,
+        }
+    }
+
+    fn answered(answer: Answer<std::net::Ipv4Addr>) -> Noticed {
+        Noticed::Answered(dnsbl::Reply { list: "bl.test".into(), answer, took: Duration::from_millis(7) })
+    }
+
+    /// Without time, host and program.
+    fn messages(story: impl FnOnce(&mut Report)) -> Vec<String> {
+        let lines = logged(Format::Postscreen, Least::Info, || story(&mut report()));
+        lines.into_iter().map(|line| line.split_once("]: ").unwrap().1.to_owned()).collect()
+    }
+
+    fn object(story: impl FnOnce(&mut Report)) -> Value {
+        let lines = logged(Format::Json, Least::Info, || story(&mut report()));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        serde_json::from_str(&lines[0]).unwrap()
+    }
+
+    fn a_listed_client(report: &mut Report) {
+        report.admitted();
+        let records = vec!["127.0.0.2".parse().unwrap(), "127.255.255.254".parse().unwrap()];
+        report.screen(answered(Answer::Found { records, ttl: WAIT }));
+        report.screen(Noticed::Scored(listed()));
+        report.screen(Noticed::Failed { test: Some(Test::Dnsbl), action: Action::Enforce });
+        report.screen(Noticed::Waited(WAIT));
+        report.reached(State::Dialogue);
+        let reply = Reply::new(550, "5.7.1 Service unavailable; client [192.0.2.7] blocked using bl.test");
+        report.dialogue(Said::Reject { envelope: envelope(), reply, by: RefusedBy::Test });
+        report.dialogue(Said::TooManyErrors { after: After::Verb(Verb::Rcpt) });
+        report.end(Outcome::Quit);
+    }
+
+    #[test]
+    fn a_listed_client_in_postscreens_lines() {
+        assert_eq!(
+            messages(a_listed_client),
+            [
+                "CONNECT from [192.0.2.7]:4711 to [198.51.100.2]:25",
+                "addr 192.0.2.7 listed by domain bl.test as 127.0.0.2",
+                "DNSBL rank 3 for [192.0.2.7]:4711",
+                "NOQUEUE: reject: RCPT from [192.0.2.7]:4711: 550 5.7.1 Service unavailable; client [192.0.2.7] \
+                 blocked using bl.test; from=<a@example.net>, to=<b@example.org>, proto=ESMTP, helo=<host>",
+                "too many errors after RCPT from unknown[192.0.2.7]",
+                "DISCONNECT [192.0.2.7]:4711",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_listed_client_in_one_object() {
+        let object = object(a_listed_client);
+        assert_eq!(object["outcome"], "dnsbl");
+        assert_eq!((&object["client"], &object["port"]), (&"192.0.2.7".into(), &4711.into()));
+        assert_eq!(object["stage"], "dialogue");
+        assert_eq!(object["tests"]["dnsbl"], "failed");
+        assert_eq!((&object["dnsbl"]["score"], &object["waited"]), (&3.into(), &0.52.into()));
+        assert_eq!((&object["from"], &object["helo"]), (&"a@example.net".into(), &"host".into()));
+        let events = object["events"].as_array().unwrap();
+        assert_eq!(events[0]["what"], "addr listed by domain bl.test as 127.0.0.2");
+        assert!(events.iter().any(|event| event["by"] == "test" && event["command"] == "RCPT"), "{events:?}");
+    }
+
+    #[test]
+    fn a_listed_client_in_one_sentence() {
+        let lines = logged(Format::Text, Least::Info, || a_listed_client(&mut report()));
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        for part in
+            [" dnsbl [192.0.2.7]:4711 after 0 s", "to=<b@example.org>", "DNSBL rank 3", "reject: RCPT: 550"]
+        {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+
+    #[test]
+    fn an_early_talker_that_hangs_up() {
+        let story = |report: &mut Report| {
+            report.admitted();
+            let text = [b"\x16\x03\x01".as_slice(), &[b'x'; 97]].concat();
+            report.screen(Noticed::Pregreet { count: 517, after: Duration::from_millis(83), text });
+            report.screen(Noticed::Failed { test: Some(Test::Pregreet), action: Action::Ignore });
+            report.screen(Noticed::HungUp { after: Duration::from_millis(1_940) });
+            report.end(Outcome::HungUp);
+        };
+        let lines = messages(story);
+        let shown = format!("\\026\\003\\001{}", "x".repeat(88));
+        assert_eq!(lines[1], format!("PREGREET 517 after 0.08 from [192.0.2.7]:4711: {shown}"));
+        assert_eq!(lines[2], "HANGUP after 1.9 from [192.0.2.7]:4711 in tests before SMTP handshake");
+        assert_eq!(lines[3], "DISCONNECT [192.0.2.7]:4711");
+        let object = object(story);
+        assert_eq!((&object["outcome"], &object["tests"]["pregreet"]), (&"hangup".into(), &"ignored".into()));
+    }
+
+    #[test]
+    fn a_good_client_has_no_disconnect_and_tells_of_its_mail() {
+        let story = |report: &mut Report| {
+            report.admitted();
+            report.screen(Noticed::Passed(Test::Pregreet));
+            report.screen(answered(Answer::NotFound { ttl: None }));
+            report.reached(State::Dialogue);
+            report.dialogue(Said::Passed(vec![Test::Pipelining, Test::BareNewline]));
+            report.passed(History::New);
+            report.handed_over(HandOff { server: None, took: WAIT });
+            report.handed_over(HandOff { server: Some("127.0.0.1:10025".to_owned()), took: WAIT });
+            report.handed_over(HandOff { server: Some("later".to_owned()), took: WAIT });
+            report.reached(State::Relay);
+            let up = Moved { copied: 10, spliced: 4_000 };
+            let ended = How::Finished { first: Side::Client };
+            report.relayed(Transfer { up, down: Moved { copied: 70, spliced: 0 }, ended });
+            report.end(Outcome::Relayed);
+            report.end(Outcome::HungUp);
+        };
+        assert_eq!(
+            messages(story),
+            ["CONNECT from [192.0.2.7]:4711 to [198.51.100.2]:25", "PASS NEW [192.0.2.7]:4711"]
+        );
+        let object = object(story);
+        assert_eq!((&object["outcome"], &object["passed"]), (&"relayed".into(), &"new".into()));
+        assert_eq!(object["handoff"]["server"], "127.0.0.1:10025");
+        assert_eq!(object["relay"]["to_backend"]["spliced"], 4_000);
+        assert_eq!(object["tests"].as_object().unwrap().len(), 3);
+        let lines = logged(Format::Text, Least::Info, || story(&mut report()));
+        assert!(lines[0].contains("4010 bytes to the backend, 70 back, 4000 of them spliced"), "{lines:?}");
+    }
+
+    #[test]
+    fn limits_at_the_door_have_postscreens_lines() {
+        for (outcome, expected) in [
+            (Outcome::TooManyConnections, "too many connections"),
+            (Outcome::Busy(Full::Screening), "all screening ports busy"),
+            (Outcome::Busy(Full::Backend), "all server ports busy"),
+        ] {
+            let lines = messages(|report| report.end(outcome));
+            assert_eq!(lines[0], format!("NOQUEUE: reject: CONNECT from [192.0.2.7]:4711: {expected}"));
+        }
+    }
+
+    #[test]
+    fn the_gravest_offence_names_the_outcome() {
+        let mut report = report();
+        let reply = Reply::new(502, "5.5.2 Error: command not recognized");
+        report.dialogue(Said::ProtocolError { after: After::Connect, reply });
+        report.dialogue(Said::Failed { test: Test::BareNewline, action: Action::Enforce });
+        report.dialogue(Said::Failed { test: Test::Pipelining, action: Action::Drop });
+        report.end(Outcome::HungUp);
+        assert_eq!(report.outcome(), Some(Outcome::Failed(Test::BareNewline)));
+        assert_eq!(report.tests().count(), 2);
+    }
+
+    #[test]
+    fn a_backend_that_does_not_answer_is_nobodys_offence_but_names_the_outcome() {
+        let mut report = report();
+        report.dialogue(Said::Unavailable { envelope: envelope() });
+        report.end(Outcome::Quit);
+        assert_eq!(report.outcome(), Some(Outcome::Unavailable));
+        assert_eq!(report.verdicts(), [(Verdict { by: Judge::NoBackend, action: Refusal::Defer }, 1)]);
+    }
+
+    #[test]
+    fn a_report_is_bounded_and_counts_on() {
+        let mut report = report();
+        for _ in 0..10_000 {
+            let reply = Reply::new(550, "5.1.1 <x>: User unknown".repeat(100));
+            report.dialogue(Said::BackendReject { envelope: envelope(), reply });
+        }
+        assert_eq!((report.findings.len(), report.untold), (FINDINGS, 10_000 - FINDINGS));
+        assert_eq!(report.verdicts()[0].1, 10_000);
+        let text = json::of(&report);
+        assert!(text.len() < 64 * 1024, "{}", text.len());
+        assert!(sentence::of(&report).len() < 8 * 1024);
+    }
+
+    #[test]
+    fn lists_that_cannot_be_asked_are_told_of() {
+        let lines = messages(|report| report.screen(answered(Answer::Temporary(Trouble::Timeout))));
+        assert_eq!(lines, ["warning: dnsblog_query: lookup error for DNS query bl.test: timeout"]);
     }
 }

@@ -1,6 +1,7 @@
 //! What a connection came to, in one word.
 
 use crate::allowlist::Test;
+use crate::limits::Full;
 
 /// What a connection came to; a closed set, so it may label a metric. Every connection has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +16,8 @@ pub enum Outcome {
     Denylisted,
     /// Failed a test, and was refused because of it.
     Failed(Test),
+    /// Refused by a test that the report has not heard of; see [`Report::end`](super::Report::end).
+    Dropped,
     /// A restriction list refused all that it asked for.
     Rejected,
     /// Every list permitted it, and the backend refused all that it asked for.
@@ -29,8 +32,8 @@ pub enum Outcome {
     TimedOut,
     /// Too many of its kind at once, or too often.
     TooManyConnections,
-    /// All seats were taken.
-    Busy,
+    /// All seats of this kind were taken.
+    Busy(Full),
     /// No backend could be spoken to.
     Unavailable,
     /// The PROXY header was missing, wrong, or not from one who may send it.
@@ -43,7 +46,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Forwarded,
         Self::Relayed,
         Self::PassedThrough,
@@ -53,6 +56,7 @@ impl Outcome {
         Self::Failed(Test::Pipelining),
         Self::Failed(Test::NonSmtpCommand),
         Self::Failed(Test::BareNewline),
+        Self::Dropped,
         Self::Rejected,
         Self::BackendRejected,
         Self::TooManyErrors,
@@ -60,7 +64,8 @@ impl Outcome {
         Self::HungUp,
         Self::TimedOut,
         Self::TooManyConnections,
-        Self::Busy,
+        Self::Busy(Full::Screening),
+        Self::Busy(Full::Backend),
         Self::Unavailable,
         Self::BadProxyHeader,
         Self::BadTls,
@@ -75,6 +80,7 @@ impl Outcome {
             Self::PassedThrough => "passed_through",
             Self::Denylisted => "denylisted",
             Self::Failed(test) => test.as_str(),
+            Self::Dropped => "dropped",
             Self::Rejected => "rejected",
             Self::BackendRejected => "backend_rejected",
             Self::TooManyErrors => "too_many_errors",
@@ -82,7 +88,8 @@ impl Outcome {
             Self::HungUp => "hangup",
             Self::TimedOut => "timeout",
             Self::TooManyConnections => "too_many_connections",
-            Self::Busy => "busy",
+            Self::Busy(Full::Screening) => "screening_full",
+            Self::Busy(Full::Backend) => "backend_full",
             Self::Unavailable => "unavailable",
             Self::BadProxyHeader => "bad_proxy_header",
             Self::BadTls => "bad_tls",
@@ -97,7 +104,22 @@ impl Outcome {
 
     /// Whether it says only how the client left, so that what was held against it before is the better word.
     fn is_a_farewell(self) -> bool {
-        matches!(self, Self::TooManyErrors | Self::Quit | Self::HungUp | Self::TimedOut | Self::Drained)
+        matches!(
+            self,
+            Self::Dropped | Self::TooManyErrors | Self::Quit | Self::HungUp | Self::TimedOut | Self::Drained
+        )
+    }
+
+    /// How much it says about the client when it is held against it.
+    pub(super) fn gravity(self) -> u8 {
+        match self {
+            Self::Denylisted | Self::Failed(_) => 5,
+            Self::Rejected => 4,
+            Self::TooManyErrors => 3,
+            Self::TimedOut => 2,
+            Self::BackendRejected => 1,
+            _ => 0,
+        }
     }
 
     /// The word for a connection that ended as `self` after something was held against the client.

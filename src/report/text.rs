@@ -9,6 +9,9 @@ pub(crate) const EXCERPT: usize = 100;
 /// How much of a name or an address a log line shows, in characters; RFC 5321 §4.5.3.1 allows no more.
 pub(crate) const NAME: usize = 256;
 
+/// How much of a reply a log line shows, in characters; RFC 5321 §4.5.3.1.5 allows no more.
+pub(crate) const REPLY: usize = 512;
+
 /// Octets as C would write them in a string: backslash doubled, the usual short escapes, all else that is not
 /// printable ASCII as three octal digits.
 pub(crate) fn escape(octets: &[u8]) -> String {
@@ -40,7 +43,12 @@ pub(crate) fn excerpt(octets: &[u8]) -> String {
 /// Text with `?` for every character that could move a cursor, hide or turn what stands beside it, cut at [`NAME`]
 /// characters. Other characters stay: an address may be written in any script (RFC 6531).
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(NAME).map(|c| if is_printable(c) { c } else { '?' }).collect()
+    printable_up_to(NAME, text)
+}
+
+/// As [`printable`], cut at `characters`.
+pub(crate) fn printable_up_to(characters: usize, text: &str) -> String {
+    text.chars().take(characters).map(|c| if is_printable(c) { c } else { '?' }).collect()
 }
 
 /// Whether a terminal shows `character` and does nothing else.

@@ -1,0 +1,95 @@
+//! What a report says, as values: what tests came to, who refused what, how the hand-off went.
+
+use std::time::Duration;
+
+use crate::policy::List;
+use crate::smtp::reply::Reply;
+
+/// What a test came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TestResult {
+    /// Passed now; a pass from before is none.
+    Passed,
+    /// Failed, and refused because of it or about to be.
+    Failed,
+    /// Failed, and that was ignored.
+    Ignored,
+}
+
+impl TestResult {
+    /// All results.
+    pub const ALL: [Self; 3] = [Self::Passed, Self::Failed, Self::Ignored];
+
+    /// `passed`, `failed`, `ignored`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
+/// Who refused something, and how: what the metrics count of refusals. All of it comes from closed sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Verdict {
+    /// Who.
+    pub by: Judge,
+    /// How.
+    pub action: Refusal,
+}
+
+/// Who refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Judge {
+    /// A test that the client has failed.
+    Test,
+    /// A restriction: its list and its verb.
+    Restriction(List, &'static str),
+    /// A limit on sizes and numbers.
+    Limit,
+    /// The backend.
+    Backend,
+    /// The lack of one.
+    NoBackend,
+    /// SMTP itself.
+    Protocol,
+}
+
+/// How something is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// For good, 5xx.
+    Reject,
+    /// For now, 4xx.
+    Defer,
+    /// By closing the connection without a word.
+    HangUp,
+    /// Not at all: only an administrator is told.
+    Warn,
+}
+
+impl Refusal {
+    /// `reject`, `defer`, `hangup`, `warn`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Defer => "defer",
+            Self::HangUp => "hangup",
+            Self::Warn => "warn",
+        }
+    }
+
+    pub(super) fn by_reply(reply: &Reply) -> Self {
+        if reply.is_transient() { Self::Defer } else { Self::Reject }
+    }
+}
+
+/// How the hand-off went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandOff {
+    /// The server, as configured; `None` if none would answer.
+    pub server: Option<String>,
+    /// From the first try to the backend's reply to the first recipient, or to the last failure.
+    pub took: Duration,
+}

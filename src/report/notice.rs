@@ -1,0 +1,99 @@
+//! What a finding says of the client: which test it passed or failed, what was refused, and what is held against it.
+
+use super::{Finding, Judge, Outcome, Refusal, Report, TestResult, Verdict};
+use crate::allowlist::Test;
+use crate::dialogue::{self, RefusedBy};
+use crate::policy::NoteKind;
+use crate::screen::{self, Action, History};
+
+impl Report {
+    /// The tests before the greeting have found something.
+    pub fn screen(&mut self, finding: screen::Finding) {
+        match &finding {
+            screen::Finding::Passed(test) => self.tested(*test, TestResult::Passed),
+            screen::Finding::Failed { test, action } => self.failed(*test, *action),
+            screen::Finding::Scored(score) => self.score = Some(score.clone()),
+            screen::Finding::Waited(waited) => self.waited = Some(*waited),
+            screen::Finding::Known => self.history = Some(History::Old),
+            _ => {}
+        }
+        self.note(Finding::Screen(finding));
+    }
+
+    /// The dialogue has found something.
+    pub fn dialogue(&mut self, finding: dialogue::Finding) {
+        use dialogue::Finding as F;
+        match &finding {
+            F::Passed(tests) => tests.iter().for_each(|test| self.tested(*test, TestResult::Passed)),
+            F::Failed { test, action } => self.failed(Some(*test), *action),
+            F::InjectedBehindStartTls { .. } | F::CountLimit { .. } | F::LengthLimit { .. } => {
+                self.blame(Outcome::TooManyErrors);
+            }
+            F::TimeLimit { .. } => self.blame(Outcome::TimedOut),
+            F::Reject { envelope, reply, by } => {
+                self.envelope = Some(envelope.clone());
+                let by = match by {
+                    RefusedBy::Test => Judge::Test,
+                    RefusedBy::Restriction(cause) => Judge::Restriction(cause.list, cause.verb),
+                    RefusedBy::Limit => Judge::Limit,
+                };
+                self.blame(Outcome::Rejected);
+                self.refused(by, Refusal::by_reply(reply));
+            }
+            F::BackendReject { envelope, reply } => {
+                self.envelope = Some(envelope.clone());
+                self.blame(Outcome::BackendRejected);
+                self.refused(Judge::Backend, Refusal::by_reply(reply));
+            }
+            F::HungUpOn { envelope, cause } => {
+                self.envelope = Some(envelope.clone());
+                self.blame(Outcome::Rejected);
+                self.refused(Judge::Restriction(cause.list, cause.verb), Refusal::HangUp);
+            }
+            F::Unavailable { envelope } => {
+                self.envelope = Some(envelope.clone());
+                self.blame(Outcome::Unavailable);
+                self.refused(Judge::NoBackend, Refusal::Defer);
+            }
+            F::Note { note, .. } if note.kind == NoteKind::RejectWarning => {
+                self.refused(Judge::Restriction(note.cause.list, note.cause.verb), Refusal::Warn);
+            }
+            F::ProtocolError { reply, .. } => {
+                self.blame(Outcome::TooManyErrors);
+                self.refused(Judge::Protocol, Refusal::by_reply(reply));
+            }
+            _ => {}
+        }
+        self.note(Finding::Dialogue(finding));
+    }
+
+    fn failed(&mut self, test: Option<Test>, action: Action) {
+        let result = if action == Action::Ignore { TestResult::Ignored } else { TestResult::Failed };
+        if let Some(test) = test {
+            self.tested(test, result);
+        }
+        if result == TestResult::Failed {
+            self.blame(test.map_or(Outcome::Denylisted, Outcome::Failed));
+        }
+    }
+
+    /// A failure later on takes a pass back.
+    fn tested(&mut self, test: Test, result: TestResult) {
+        self.tests[test as usize] = Some(result);
+    }
+
+    /// Holds something against the client. Of several things the gravest counts, and of those the first.
+    fn blame(&mut self, outcome: Outcome) {
+        if self.offence.is_none_or(|before| outcome.gravity() > before.gravity()) {
+            self.offence = Some(outcome);
+        }
+    }
+
+    fn refused(&mut self, by: Judge, action: Refusal) {
+        let verdict = Verdict { by, action };
+        match self.verdicts.iter_mut().find(|(known, _)| *known == verdict) {
+            Some((_, count)) => *count += 1,
+            None => self.verdicts.push((verdict, 1)),
+        }
+    }
+}
