@@ -98,6 +98,7 @@ impl Session {
         }
         if transaction.accepted >= self.settings.recipient_limit {
             transaction.overshoot += 1;
+            self.commands = self.commands.saturating_sub(1);
             let class =
                 (transaction.overshoot > self.settings.recipient_overshoot_limit).then_some(Class::Client);
             let envelope = self.envelope(Verb::Rcpt.as_str(), None, Some(&rcpt));

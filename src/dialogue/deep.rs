@@ -71,10 +71,10 @@ impl DeepTests {
     }
 }
 
-/// The first word of a line and what stands behind it, split as postscreen does: at spaces.
+/// The first word of a line and what stands behind it.
 pub(super) fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
     let line = line.trim_ascii_start();
-    let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
     let (word, rest) = line.split_at_checked(end).unwrap_or((line, &[]));
     (word, rest.trim_ascii_start())
 }

@@ -118,6 +118,7 @@ impl Session {
                 self.close(vec![reply])
             }
             Awaited::Rcpt(_) => {
+                self.commands = self.commands.saturating_sub(1);
                 self.blame(Fault::Client);
                 self.refuse(envelope, reply, by, Some(Class::Client))
             }

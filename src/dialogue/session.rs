@@ -46,6 +46,7 @@ pub struct Session {
     /// What every command is told, once the client list has refused the connection.
     pub(super) denied: Option<Reply>,
     pub(super) after: After,
+    /// Commands since a recipient was last accepted, without those RCPTs that another limit counts.
     pub(super) commands: u32,
     pub(super) helo: Option<Arc<Helo>>,
     pub(super) protocol: Protocol,

@@ -32,8 +32,8 @@ pub struct Settings {
     pub recipient_limit: usize,
     /// Recipients beyond the limit that are not yet an error. Default: 1000.
     pub recipient_overshoot_limit: usize,
-    /// Commands that a client may send before one of its recipients is accepted; the backend's refusals do not
-    /// count. Default: 20.
+    /// Commands that a client may send before one of its recipients is accepted; recipients that count against
+    /// another limit do not count here. Default: 20.
     pub command_count_limit: u32,
     /// The longest line in bytes, its ending included. Default: 2048.
     pub line_length_limit: usize,
