@@ -1,4 +1,7 @@
 //! Between many callers and few queries: one query in flight for a question, a cap on all, and a memory of answers.
+//!
+//! A burst waits its turn for as long as its deadline allows: turning lookups away at once would let a flood of
+//! clients switch off the lists that it should be held against. What waits is bounded too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +12,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout_at;
 
 use super::network::{Servers, Settings};
 use super::record::{Data, Question};
@@ -18,6 +22,9 @@ use super::{Answer, Trouble};
 /// No answer is remembered for longer than this, so that a correction made somewhere arrives here.
 const MAX_TTL: Duration = Duration::from_secs(3600);
 
+/// How many lookups may wait for each that may be in flight.
+const WAITING_PER_SLOT: usize = 8;
+
 type Arrival = watch::Receiver<Option<Answer<Data>>>;
 
 /// A resolver's shared state.
@@ -25,8 +32,9 @@ pub(super) struct Shared(Arc<State>);
 
 struct State {
     servers: Servers,
-    slots: Arc<Semaphore>,
+    slots: Semaphore,
     slot_count: usize,
+    timeout: Duration,
     failure_ttl: Duration,
     remembered: Cache<Question, Remembered>,
     flights: Mutex<HashMap<Question, Arrival>>,
@@ -51,8 +59,9 @@ impl Shared {
             .build();
         Self(Arc::new(State {
             servers,
-            slots: Arc::new(Semaphore::new(slot_count)),
+            slots: Semaphore::new(slot_count),
             slot_count,
+            timeout: settings.timeout,
             failure_ttl: settings.failure_ttl,
             remembered,
             flights: Mutex::default(),
@@ -97,21 +106,18 @@ impl Shared {
         if let Some(answer) = state.recall(&question) {
             return Err(answer);
         }
-        let Ok(slot) = Arc::clone(&state.slots).try_acquire_owned() else {
+        if flights.len() > state.slot_count.saturating_mul(WAITING_PER_SLOT) {
             return Err(Answer::Temporary(Trouble::Busy));
-        };
+        }
         let (landing, arrival) = watch::channel(None);
         flights.insert(question.clone(), arrival.clone());
         drop(flights);
 
         let flight = Flight { state: Arc::clone(state), question };
         tokio::spawn(async move {
-            let start = Instant::now();
-            let answer = flight.state.servers.lookup(&flight.question).await;
-            flight.state.counters.latency.record(start.elapsed());
+            let answer = flight.state.ask(&flight.question).await;
             flight.state.remember(flight.question.clone(), &answer);
             drop(flight);
-            drop(slot);
             landing.send_replace(Some(answer));
         });
         Ok(arrival)
@@ -119,6 +125,17 @@ impl Shared {
 }
 
 impl State {
+    async fn ask(&self, question: &Question) -> Answer<Data> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await else {
+            return Answer::Temporary(Trouble::Busy);
+        };
+        let start = Instant::now();
+        let answer = self.servers.lookup(question, deadline).await;
+        self.counters.latency.record(start.elapsed());
+        answer
+    }
+
     fn recall(&self, question: &Question) -> Option<Answer<Data>> {
         let remembered = self.remembered.get(question)?;
         let left = remembered.until.saturating_duration_since(Instant::now());

@@ -60,7 +60,7 @@ pub enum Trouble {
     Refused,
     /// An answer that makes no sense.
     Malformed,
-    /// The cap on lookups in flight was reached.
+    /// Too many lookups were in flight for this one to have its turn.
     Busy,
     /// No server could be asked at all.
     Unreachable,
@@ -358,20 +358,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn over_the_cap_the_answer_is_busy_and_not_remembered() {
-        let server = serve(&format!("{GOOD}\na.test ANY DELAY 200")).await;
+    async fn over_the_cap_lookups_wait_and_what_is_too_much_is_turned_away() {
+        let server = serve("*.test A 192.0.2.7\n*.test ANY DELAY 20").await;
         let dns = Resolver::new(&Settings { in_flight_limit: 1, ..settings(&[&server]) }).unwrap();
-        let first = dns.a("a.test");
-        let second = async {
-            while dns.totals().in_flight == 0 {
-                tokio::task::yield_now().await;
-            }
-            dns.a("b.test").await
-        };
-        let (first, second) = tokio::join!(first, second);
-        assert_eq!(found(first), [HOST]);
-        assert_eq!(second, Answer::Temporary(Trouble::Busy));
-        assert_eq!(found(dns.a("b.test").await), [HOST]);
+        let mut lookups = tokio::task::JoinSet::new();
+        for i in 0..20 {
+            let dns = dns.clone();
+            lookups.spawn(async move { dns.a(&format!("{i}.test")).await });
+        }
+        while lookups.join_next().await.is_some() {}
+        let totals = dns.totals();
+        let count =
+            |wanted| -> u64 { totals.by_outcome().filter(|(_, o, _)| *o == wanted).map(|(_, _, n)| n).sum() };
+        assert_eq!((count(Outcome::Found), count(Outcome::Temporary(Trouble::Busy))), (9, 11));
+        assert_eq!(found(dns.a("19.test").await), [HOST], "being busy is not remembered");
     }
 
     #[tokio::test(start_paused = true)]

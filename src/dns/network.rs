@@ -37,8 +37,8 @@ pub struct Settings {
     pub servers: Vec<SocketAddr>,
     /// How long a lookup may take in all, whatever the number of servers. Default 5 s.
     pub timeout: Duration,
-    /// How many lookups may be in flight; what comes on top is answered with "busy" at once. Each takes a file
-    /// descriptor. Default 1000.
+    /// How many lookups may be in flight; each takes a file descriptor. Eight times as many may wait their turn, what
+    /// comes on top is answered with "busy". Default 1000.
     pub in_flight_limit: usize,
     /// How many answers are remembered. Default 20,000 (about 10 MB).
     pub cache_limit: u64,
@@ -69,7 +69,6 @@ pub struct SetupError {
 /// All servers.
 pub(super) struct Servers {
     servers: Vec<Server>,
-    timeout: Duration,
     counters: Arc<Counters>,
 }
 
@@ -86,15 +85,13 @@ impl Servers {
             .into_iter()
             .map(|server| Server::new(server, settings.timeout).map_err(|what| SetupError { server, what }))
             .collect::<Result<_, _>>()?;
-        Ok(Self { servers, timeout: settings.timeout, counters })
+        Ok(Self { servers, counters })
     }
 
     /// Asks one server after the other until one knows; the last one's trouble, if none does.
-    pub(super) async fn lookup(&self, question: &Question) -> Answer<Data> {
-        let start = Instant::now();
-        let deadline = start + self.timeout;
+    pub(super) async fn lookup(&self, question: &Question, deadline: Instant) -> Answer<Data> {
         let mut trouble = Trouble::Unreachable;
-        let order = self.order(start);
+        let order = self.order(Instant::now());
         for (turn, server) in order.iter().enumerate() {
             if turn > 0 {
                 add(&self.counters.failovers);

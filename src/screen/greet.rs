@@ -42,10 +42,14 @@ pub(super) struct ToDo {
     pub(super) dnsbl: bool,
 }
 
-/// The two ends of a conversation that has not begun: where the client is heard, and what it has said.
-pub(super) struct Line<'a, S> {
+/// A client that is kept waiting.
+pub(super) struct Wait<'a, S> {
     pub(super) stream: &'a mut S,
     pub(super) input: &'a mut LineBuffer,
+    pub(super) client: IpAddr,
+    pub(super) todo: ToDo,
+    /// At most how long; 0 with the pregreet test off.
+    pub(super) time: Duration,
 }
 
 enum Event {
@@ -56,77 +60,66 @@ enum Event {
 }
 
 impl Screen {
-    /// Keeps the client waiting for as long as there is something to learn, at most for `wait`.
-    pub(super) async fn wait<S>(
-        &self,
-        line: &mut Line<'_, S>,
-        client: IpAddr,
-        todo: ToDo,
-        wait: Duration,
-        case: &mut Case<'_>,
-    ) -> Fate
+    /// Keeps a client waiting for as long as there is something to learn and time to learn it.
+    pub(super) async fn wait<S>(&self, mut wait: Wait<'_, S>, case: &mut Case<'_>) -> Fate
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let start = Instant::now();
-        let fate = self.watch(line, client, todo, wait, start, case).await;
+        let fate = self.watch(&mut wait, start, case).await;
+        if fate == Fate::HungUp {
+            case.note(Finding::HungUp { after: start.elapsed() });
+        }
         case.note(Finding::Waited(start.elapsed()));
         fate
     }
 
-    async fn watch<S>(
-        &self,
-        line: &mut Line<'_, S>,
-        client: IpAddr,
-        todo: ToDo,
-        wait: Duration,
-        start: Instant,
-        case: &mut Case<'_>,
-    ) -> Fate
+    async fn watch<S>(&self, wait: &mut Wait<'_, S>, start: Instant, case: &mut Case<'_>) -> Fate
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let deadline = start + if wait.is_zero() { UNTIL_DNS_GIVES_UP } else { wait };
-        if todo.pregreet && !self.teaser.is_empty() {
+        let deadline = start + if wait.time.is_zero() { UNTIL_DNS_GIVES_UP } else { wait.time };
+        if wait.todo.pregreet && !self.teaser.is_empty() {
             let teaser = format!("220-{}\r\n", self.teaser);
-            if wire::send(line.stream, teaser.as_bytes(), WRITE_TIME).await.is_err() {
-                return hung_up(start, case);
+            if wire::send(wait.stream, teaser.as_bytes(), WRITE_TIME).await.is_err() {
+                return Fate::HungUp;
             }
             case.teased = true;
         }
-        let mut waiting = todo.pregreet;
-        let mut spoke = wait.is_zero();
-        let mut lookups = todo.dnsbl.then(|| self.dnsbl.look_up(client));
-        while waiting || lookups.is_some() {
-            let event = if !spoke && !line.input.is_empty() {
-                Event::Read(line.input.len())
+        let mut greeted = !wait.todo.pregreet;
+        // With the test off, nobody is too early.
+        let mut spoke = wait.time.is_zero();
+        let mut lookups = wait.todo.dnsbl.then(|| self.dnsbl.look_up(wait.client));
+        while !greeted || lookups.is_some() {
+            let event = if !spoke && !wait.input.is_empty() {
+                Event::Read(wait.input.len())
             } else {
-                next(line, &mut lookups, deadline).await
+                wait.event(&mut lookups, deadline).await
             };
             let fate = match event {
-                Event::HungUp => return hung_up(start, case),
+                Event::HungUp => Fate::HungUp,
                 Event::Read(_) if spoke => Fate::GoOn,
                 Event::Read(count) => {
-                    (spoke, waiting) = (true, false);
-                    let text = line.input.as_slice();
+                    (spoke, greeted) = (true, true);
+                    let text = wait.input.as_slice();
                     let text = text.get(..MAX_TEXT).unwrap_or(text).to_vec();
                     case.note(Finding::Pregreet { count, after: start.elapsed(), text });
                     case.fail(&Failure::Pregreet, self.settings.greet_action)
                 }
                 Event::Replied(reply) => {
-                    let told = reply.is_some();
-                    reply.map(Finding::Answered).into_iter().for_each(|finding| case.note(finding));
-                    match lookups.take_if(|l| !told || l.is_complete() || l.score().is_listed()) {
-                        Some(lookups) => self.conclude(lookups, client, case),
-                        None => Fate::GoOn,
+                    if let Some(reply) = reply {
+                        case.note(Finding::Answered(reply));
                     }
+                    let decided =
+                        lookups.take_if(|lookups| lookups.is_complete() || lookups.score().is_listed());
+                    self.conclude(decided, wait.client, case)
                 }
                 Event::TimeUp => {
-                    if waiting {
+                    if !greeted {
                         case.pass(Test::Pregreet, self.settings.greet_ttl);
                     }
-                    waiting = false;
-                    lookups.take().map_or(Fate::GoOn, |lookups| self.conclude(lookups, client, case))
+                    greeted = true;
+                    self.conclude(lookups.take(), wait.client, case)
                 }
             };
             if fate != Fate::GoOn {
@@ -136,7 +129,8 @@ impl Screen {
         Fate::GoOn
     }
 
-    fn conclude(&self, lookups: Lookups<'_>, client: IpAddr, case: &mut Case<'_>) -> Fate {
+    fn conclude(&self, lookups: Option<Lookups<'_>>, client: IpAddr, case: &mut Case<'_>) -> Fate {
+        let Some(lookups) = lookups else { return Fate::GoOn };
         let score = lookups.conclude();
         case.note(Finding::Scored(score.clone()));
         match (score.opinion, score.ttl) {
@@ -162,30 +156,27 @@ impl Screen {
     }
 }
 
-async fn next<S>(line: &mut Line<'_, S>, lookups: &mut Option<Lookups<'_>>, deadline: Instant) -> Event
+impl<S> Wait<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let has_room = line.input.len() < MAX_EARLY;
-    let asks = lookups.is_some();
-    let replied = async {
-        match lookups {
-            Some(lookups) => lookups.next().await,
-            None => None,
+    async fn event(&mut self, lookups: &mut Option<Lookups<'_>>, deadline: Instant) -> Event {
+        let has_room = self.input.len() < MAX_EARLY;
+        let asks = lookups.is_some();
+        let replied = async {
+            match lookups {
+                Some(lookups) => lookups.next().await,
+                None => None,
+            }
+        };
+        tokio::select! {
+            biased;
+            read = wire::fill(self.stream, |bytes| self.input.push(bytes)), if has_room => match read {
+                Ok(0) | Err(_) => Event::HungUp,
+                Ok(count) => Event::Read(count),
+            },
+            reply = replied, if asks => Event::Replied(reply),
+            () = sleep_until(deadline) => Event::TimeUp,
         }
-    };
-    tokio::select! {
-        biased;
-        read = wire::fill(line.stream, |bytes| line.input.push(bytes)), if has_room => match read {
-            Ok(0) | Err(_) => Event::HungUp,
-            Ok(count) => Event::Read(count),
-        },
-        reply = replied, if asks => Event::Replied(reply),
-        () = sleep_until(deadline) => Event::TimeUp,
     }
-}
-
-fn hung_up(start: Instant, case: &mut Case<'_>) -> Fate {
-    case.note(Finding::HungUp { after: start.elapsed() });
-    Fate::HungUp
 }

@@ -48,7 +48,7 @@ use crate::table::{Live, LoadError, MatchList, Refresh};
 use access::AccessList;
 use case::{Case, Fate};
 use dnsbl::Dnsbl;
-use greet::{Line, ToDo};
+use greet::{ToDo, Wait};
 
 /// The tests of one configuration.
 pub struct Screen {
@@ -136,23 +136,23 @@ impl Screen {
             Access::Undecided => {}
         }
 
-        let wait = match pressure {
+        let time = match pressure {
             Pressure::Normal => self.settings.greet_wait,
             Pressure::Stress => self.settings.stress_greet_wait.min(self.settings.greet_wait),
         };
         let todo = ToDo {
-            pregreet: !wait.is_zero() && !case.has_passed(Test::Pregreet),
+            pregreet: !time.is_zero() && !case.has_passed(Test::Pregreet),
             dnsbl: !self.dnsbl.lists.is_empty() && !case.has_passed(Test::Dnsbl),
         };
-        let fate = if todo.pregreet || todo.dnsbl {
-            self.wait(&mut Line { stream, input }, client, todo, wait, &mut case).await
-        } else {
-            if case.is_known(&self.tests_in_use()) {
-                case.note(Finding::Known);
-            }
-            Fate::GoOn
-        };
-        self.verdict(fate, case, stream).await
+        if todo.pregreet || todo.dnsbl {
+            let wait = Wait { stream: &mut *stream, input, client, todo, time };
+            let fate = self.wait(wait, &mut case).await;
+            return self.verdict(fate, case, stream).await;
+        }
+        if case.is_known(&self.tests_in_use()) {
+            case.note(Finding::Known);
+        }
+        self.verdict(Fate::GoOn, case, stream).await
     }
 
     /// What the permanent access list says of a client.
