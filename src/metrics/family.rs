@@ -49,6 +49,10 @@ pub(super) const WAITS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 pub(super) const LIVES: &[f64] =
     &[0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
+/// Buckets for scores: thresholds are small whole numbers, and so are weights.
+pub(super) const SCORES: &[f64] =
+    &[-5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0];
+
 static HERE: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
 impl Family {

@@ -9,9 +9,11 @@
 
 mod family;
 mod process;
+mod rooms;
 mod table;
 
 pub use family::{Family, Kind};
+pub use rooms::Snapshot;
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -19,10 +21,11 @@ use std::time::{Duration, SystemTime};
 use metrics::{Counter, Histogram, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::allowlist::{self, StoreState};
-use crate::limits::{self, State};
-use crate::report::{Outcome, Report};
-use crate::{dns, relay};
+use crate::allowlist::Test;
+use crate::limits::State;
+use crate::rate::Limit;
+use crate::report::{Judge, Outcome, Refusal, Report, TestResult, Verdict};
+use crate::screen::History;
 
 use family::Page;
 use process::Process;
@@ -40,28 +43,17 @@ pub struct Settings {
 /// All metrics of this process.
 #[derive(Debug)]
 pub struct Metrics {
+    recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     started: SystemTime,
     connections: [Counter; Outcome::ALL.len()],
     durations: [Histogram; State::ALL.len()],
-    handoffs: Histogram,
-}
-
-/// What other rooms have counted, at the moment at which somebody asks.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// The seats, and how many there are.
-    pub seats: limits::Totals,
-    /// The limits in force.
-    pub limits: limits::Settings,
-    /// The resolver.
-    pub dns: dns::Totals,
-    /// The temporary allowlist.
-    pub allowlist: allowlist::Totals,
-    /// The relay.
-    pub relay: relay::Totals,
-    /// Log lines dropped.
-    pub log_dropped: u64,
+    tests: [[Counter; TestResult::ALL.len()]; Test::ALL.len()],
+    passes: [Counter; 2],
+    waits: Histogram,
+    scores: Histogram,
+    handoffs: [Counter; 2],
+    handoff_durations: Histogram,
 }
 
 impl Metrics {
@@ -83,8 +75,31 @@ impl Metrics {
                 .map(|outcome| table::CONNECTIONS.register_counter(&recorder, &[outcome.as_str()])),
             durations: State::ALL
                 .map(|stage| table::CONNECTION_DURATION.register_histogram(&recorder, &[stage.as_str()])),
-            handoffs: table::HANDOFF_DURATION.register_histogram(&recorder, &[]),
+            tests: Test::ALL.map(|test| {
+                TestResult::ALL
+                    .map(|result| table::TESTS.register_counter(&recorder, &[test.as_str(), result.as_str()]))
+            }),
+            passes: ["new", "old"].map(|history| table::PASSES.register_counter(&recorder, &[history])),
+            waits: table::GREET_WAIT.register_histogram(&recorder, &[]),
+            scores: table::DNSBL_SCORE.register_histogram(&recorder, &[]),
+            handoffs: ["ok", "failed"].map(|result| table::HANDOFFS.register_counter(&recorder, &[result])),
+            handoff_durations: table::HANDOFF_DURATION.register_histogram(&recorder, &[]),
+            recorder,
         }
+        .with_closed_sets()
+    }
+
+    /// What is counted rarely is looked up when it is counted; its series exist from the start all the same.
+    fn with_closed_sets(self) -> Self {
+        for limit in Limit::ALL {
+            self.verdict(Verdict { by: Judge::Rate(limit), action: Refusal::Defer }, 0);
+        }
+        for by in [Judge::Test, Judge::Limit, Judge::Backend, Judge::Protocol] {
+            self.verdict(Verdict { by, action: Refusal::Reject }, 0);
+            self.verdict(Verdict { by, action: Refusal::Defer }, 0);
+        }
+        self.verdict(Verdict { by: Judge::NoBackend, action: Refusal::Defer }, 0);
+        self
     }
 
     /// Counts a connection that has ended.
@@ -94,15 +109,50 @@ impl Metrics {
             self.connections[place].increment(1);
         }
         self.durations[report.stage() as usize].record(duration);
+        for (test, result) in report.tests() {
+            self.tests[test as usize][result as usize].increment(1);
+        }
+        if let Some(history) = report.history() {
+            self.passes[usize::from(history == History::Old)].increment(1);
+        }
+        if let Some(waited) = report.waited() {
+            self.waits.record(waited);
+        }
+        if let Some(score) = report.score() {
+            // A sum of weights; far below what a double holds exactly.
+            self.scores.record(score.total as f64);
+        }
+        for (verdict, count) in report.verdicts() {
+            self.verdict(*verdict, *count);
+        }
         if let Some(handoff) = report.handoff() {
-            self.handoffs.record(handoff.took);
+            self.handoffs[usize::from(handoff.server.is_none())].increment(1);
+            self.handoff_durations.record(handoff.took);
+        }
+    }
+
+    fn verdict(&self, verdict: Verdict, count: u64) {
+        let Verdict { by, action } = verdict;
+        let action = action.as_str();
+        table::REFUSALS.register_counter(&self.recorder, &[by.as_str(), action]).increment(count);
+        match by {
+            Judge::Restriction(list, verb) => table::RESTRICTIONS
+                .register_counter(&self.recorder, &[list.as_str(), verb, action])
+                .increment(count),
+            Judge::Rate(limit) => {
+                table::RATE_LIMITED.register_counter(&self.recorder, &[limit.as_str()]).increment(count);
+            }
+            _ => {}
         }
     }
 
     /// All metrics in Prometheus' text format (version 0.0.4).
     pub fn render(&self, snapshot: &Snapshot) -> String {
         let mut text = self.handle.render();
-        text.push_str(&self.page(snapshot));
+        let mut page = Page::default();
+        snapshot.write(&mut page);
+        self.process(&mut page, snapshot.log_dropped);
+        text.push_str(&page.into_string());
         text
     }
 
@@ -118,16 +168,6 @@ impl Metrics {
     /// All metrics as a table in Markdown: the documentation.
     pub fn documentation() -> String {
         family::markdown(table::ALL)
-    }
-
-    fn page(&self, snapshot: &Snapshot) -> String {
-        let mut page = Page::default();
-        seats(&mut page, snapshot);
-        dns(&mut page, &snapshot.dns);
-        allowlist(&mut page, &snapshot.allowlist);
-        relay(&mut page, &snapshot.relay);
-        self.process(&mut page, snapshot.log_dropped);
-        page.into_string()
     }
 
     fn process(&self, page: &mut Page, log_dropped: u64) {
@@ -157,66 +197,15 @@ fn recorder() -> PrometheusRecorder {
     builder.unwrap_or_default().build_recorder()
 }
 
-fn seats(page: &mut Page, snapshot: &Snapshot) {
-    let Snapshot { seats, limits, .. } = snapshot;
-    page.family(&table::SESSIONS, State::ALL.into_iter().map(|s| ([s.as_str()], seats.sessions[s as usize])));
-    page.family(
-        &table::SESSION_LIMIT,
-        [(["pre"], limits.pre_queue_limit), (["post"], limits.post_queue_limit)],
-    );
-    page.single(&table::STRESS, seats.stressed);
-    page.family(
-        &table::REFUSED_FULL,
-        [(["pre"], seats.refused_screening), (["post"], seats.refused_backend)],
-    );
-}
-
-fn dns(page: &mut Page, totals: &dns::Totals) {
-    let lookups = totals.by_outcome().map(|(kind, outcome, n)| ([kind.as_str(), outcome.as_str()], n));
-    page.family(&table::DNS_LOOKUPS, lookups);
-    let latency = &totals.latency;
-    let series = [([], latency.buckets.to_vec(), latency.sum.as_secs_f64())];
-    page.buckets(&table::DNS_DURATION, &dns::Latency::BOUNDS, series);
-    page.single(&table::DNS_CACHED, totals.cached);
-    page.single(&table::DNS_JOINED, totals.joined);
-    page.single(&table::DNS_FAILOVERS, totals.failovers);
-    page.single(&table::DNS_IN_FLIGHT, totals.in_flight);
-}
-
-fn allowlist(page: &mut Page, totals: &allowlist::Totals) {
-    page.single(&table::ALLOWLIST_ENTRIES, totals.entries);
-    page.family(&table::ALLOWLIST_LOOKUPS, [(["hit"], totals.hits), (["miss"], totals.misses)]);
-    page.family(&table::ALLOWLIST_CHANGES, [(["stored"], totals.stored), (["removed"], totals.removed)]);
-    page.family(
-        &table::ALLOWLIST_WRITES,
-        [(["written"], totals.written), (["dropped"], totals.dropped_writes)],
-    );
-    let states = StoreState::ALL.into_iter().map(|state| ([state.as_str()], u8::from(state == totals.store)));
-    page.family(&table::ALLOWLIST_STORE, states);
-}
-
-fn relay(page: &mut Page, totals: &relay::Totals) {
-    let relay::Totals { up, down, .. } = totals;
-    page.family(
-        &table::RELAY_BYTES,
-        [
-            (["backend", "copied"], up.copied),
-            (["backend", "spliced"], up.spliced),
-            (["client", "copied"], down.copied),
-            (["client", "spliced"], down.spliced),
-        ],
-    );
-    page.single(&table::RELAY_PIPES, totals.pipes);
-    page.single(&table::RELAY_PIPE_LIMITED, totals.pipe_limited);
-    page.single(&table::RELAY_SPLICE_REFUSED, totals.splice_refused);
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::dns;
+    use crate::policy::List;
     use crate::proxy_protocol::Endpoints;
+    use crate::screen::ListStatistics;
 
     fn metrics() -> Metrics {
         Metrics::new(SystemTime::UNIX_EPOCH)
@@ -238,7 +227,10 @@ mod tests {
 
     #[test]
     fn the_page_shows_all_of_the_table_and_nothing_else() {
-        let text = metrics().render(&Snapshot::default());
+        let metrics = metrics();
+        let by = Judge::Restriction(List::Relay, "reject_unauth_destination");
+        metrics.verdict(Verdict { by, action: Refusal::Reject }, 1);
+        let text = metrics.render(&Snapshot::default());
         let documented: HashSet<_> = table::ALL.iter().map(|family| family.name.to_owned()).collect();
         let heads = |word: &str| -> Vec<String> {
             let heads = text.lines().filter_map(|line| line.strip_prefix(&format!("# {word} ")));
@@ -303,5 +295,24 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn lists_with_one_name_between_them_have_series_of_their_own() {
+        let list = |hits| ListStatistics {
+            list: "bl.test".into(),
+            suspended: None,
+            lookups: Default::default(),
+            malfunctions: Default::default(),
+            hits,
+            unique_hits: 0,
+            overlaps: Vec::new(),
+            latency: dns::Latency::default(),
+        };
+        let text = metrics().render(&Snapshot { lists: vec![list(3), list(4)], ..Snapshot::default() });
+        assert!(text.contains("prescreen_dnsbl_hits_total{list=\"bl.test\"} 3\n"), "{text}");
+        assert!(text.contains("prescreen_dnsbl_hits_total{list=\"bl.test 2\"} 4\n"), "{text}");
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        assert_eq!(lines.count(), series(&text).len(), "a series twice");
     }
 }

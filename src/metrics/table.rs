@@ -1,6 +1,6 @@
 //! The one table of all metrics. What is not in it cannot be counted, and the documentation is made from it.
 
-use super::family::{Family, LIVES, WAITS};
+use super::family::{Family, LIVES, SCORES, WAITS};
 use crate::dns;
 
 /// Declares the metrics, and [`ALL`] of them in this order.
@@ -19,6 +19,24 @@ table! {
     CONNECTION_DURATION = Family::histogram(
         "prescreen_connection_duration_seconds", LIVES, &["stage"],
         "How long connections lived, by how far they came.");
+    TESTS = Family::counter(
+        "prescreen_tests_total", &["test", "result"],
+        "Tests held, by result: passed, failed, or failed and ignored. A pass remembered from before is none.");
+    PASSES = Family::counter(
+        "prescreen_passes_total", &["history"],
+        "Clients that passed all their tests: new, or old if they had passed them before.");
+    GREET_WAIT = Family::histogram(
+        "prescreen_greet_wait_seconds", WAITS, &[],
+        "How long clients were kept waiting before the greeting; those that were not are not counted.");
+    REFUSALS = Family::counter(
+        "prescreen_refusals_total", &["by", "action"],
+        "Commands and connections refused, by who refused and how: for good, for now, by hanging up, or not at all.");
+    RESTRICTIONS = Family::counter(
+        "prescreen_restriction_verdicts_total", &["list", "verb", "action"],
+        "Refusals by restrictions, by list and verb. A series appears with its first refusal.");
+    RATE_LIMITED = Family::counter(
+        "prescreen_rate_limited_total", &["limit"],
+        "Times that a client was over one of the limits of what one client may do.");
     SESSIONS = Family::gauge(
         "prescreen_sessions", &["state"],
         "Connections now, by where they are: being tested, talking, relayed.");
@@ -51,6 +69,28 @@ table! {
         "prescreen_dns_in_flight", &[],
         "DNS lookups in flight now.");
 
+    DNSBL_SCORE = Family::histogram(
+        "prescreen_dnsbl_score", SCORES, &[],
+        "What DNS lists together made of clients.");
+    DNSBL_LOOKUPS = Family::counter(
+        "prescreen_dnsbl_lookups_total", &["list", "result"],
+        "Lookups in a DNS list, by result; those answered from memory included.");
+    DNSBL_DURATION = Family::histogram(
+        "prescreen_dnsbl_lookup_duration_seconds", &dns::Latency::BOUNDS, &["list"],
+        "How long answers of a DNS list took.");
+    DNSBL_UP = Family::gauge(
+        "prescreen_dnsbl_list_up", &["list"],
+        "1 while a DNS list is believed, 0 while it is suspended because it failed its self-test.");
+    DNSBL_HITS = Family::counter(
+        "prescreen_dnsbl_hits_total", &["list"],
+        "Clients for which the answer of a DNS list counted.");
+    DNSBL_UNIQUE_HITS = Family::counter(
+        "prescreen_dnsbl_unique_hits_total", &["list"],
+        "Clients for which the answer of a DNS list counted, and that of no other.");
+    DNSBL_MALFUNCTIONS = Family::counter(
+        "prescreen_dnsbl_malfunctions_total", &["list", "code"],
+        "Answers of a DNS list that say something of the list instead of a client, such as that the resolver is blocked.");
+
     ALLOWLIST_ENTRIES = Family::gauge(
         "prescreen_allowlist_entries", &[],
         "Clients that the temporary allowlist remembers.");
@@ -67,6 +107,9 @@ table! {
         "prescreen_allowlist_store_state", &["state"],
         "1 for the state that the allowlist's file is in: off, up, locked, ill or closed.");
 
+    HANDOFFS = Family::counter(
+        "prescreen_handoffs_total", &["result"],
+        "Clients that a backend took on (ok), or that no backend would (failed).");
     HANDOFF_DURATION = Family::histogram(
         "prescreen_handoff_duration_seconds", WAITS, &[],
         "From the first try to reach a backend to its reply to the first recipient.");

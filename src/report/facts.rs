@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::policy::List;
+use crate::rate::Limit;
 use crate::smtp::reply::Reply;
 
 /// What a test came to.
@@ -54,6 +55,23 @@ pub enum Judge {
     NoBackend,
     /// SMTP itself.
     Protocol,
+    /// A limit on what one client may do in a time.
+    Rate(Limit),
+}
+
+impl Judge {
+    /// `test`, `restriction`, `limit`, `backend`, `no_backend`, `protocol`, `rate`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Restriction(..) => "restriction",
+            Self::Limit => "limit",
+            Self::Backend => "backend",
+            Self::NoBackend => "no_backend",
+            Self::Protocol => "protocol",
+            Self::Rate(_) => "rate",
+        }
+    }
 }
 
 /// How something is refused.

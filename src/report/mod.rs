@@ -115,6 +115,7 @@ impl Report {
 
     /// A limit was exceeded.
     pub fn exceeded(&mut self, exceeded: Exceeded) {
+        self.refused(Judge::Rate(exceeded.limit), Refusal::Defer);
         self.note(Finding::Exceeded(exceeded));
     }
 

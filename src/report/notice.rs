@@ -89,7 +89,7 @@ impl Report {
         }
     }
 
-    fn refused(&mut self, by: Judge, action: Refusal) {
+    pub(super) fn refused(&mut self, by: Judge, action: Refusal) {
         let verdict = Verdict { by, action };
         match self.verdicts.iter_mut().find(|(known, _)| *known == verdict) {
             Some((_, count)) => *count += 1,

@@ -1,0 +1,125 @@
+//! What other rooms count, written when somebody asks.
+
+use super::family::Page;
+use super::table;
+use crate::allowlist::{self, StoreState};
+use crate::limits::{self, State};
+use crate::screen::{ListStatistics, Malfunction};
+use crate::{dns, relay};
+
+/// What other rooms have counted, at the moment at which somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The seats, and how many there are.
+    pub seats: limits::Totals,
+    /// The limits in force.
+    pub limits: limits::Settings,
+    /// The resolver.
+    pub dns: dns::Totals,
+    /// The DNS lists.
+    pub lists: Vec<ListStatistics>,
+    /// The temporary allowlist.
+    pub allowlist: allowlist::Totals,
+    /// The relay.
+    pub relay: relay::Totals,
+    /// Log lines dropped.
+    pub log_dropped: u64,
+}
+
+impl Snapshot {
+    pub(super) fn write(&self, page: &mut Page) {
+        seats(page, self);
+        dns(page, &self.dns);
+        lists(page, &self.lists);
+        allowlist(page, &self.allowlist);
+        relay(page, &self.relay);
+    }
+}
+
+fn seats(page: &mut Page, snapshot: &Snapshot) {
+    let Snapshot { seats, limits, .. } = snapshot;
+    page.family(&table::SESSIONS, State::ALL.into_iter().map(|s| ([s.as_str()], seats.sessions[s as usize])));
+    page.family(
+        &table::SESSION_LIMIT,
+        [(["pre"], limits.pre_queue_limit), (["post"], limits.post_queue_limit)],
+    );
+    page.single(&table::STRESS, seats.stressed);
+    page.family(
+        &table::REFUSED_FULL,
+        [(["pre"], seats.refused_screening), (["post"], seats.refused_backend)],
+    );
+}
+
+fn dns(page: &mut Page, totals: &dns::Totals) {
+    let lookups = totals.by_outcome().map(|(kind, outcome, n)| ([kind.as_str(), outcome.as_str()], n));
+    page.family(&table::DNS_LOOKUPS, lookups);
+    let latency = &totals.latency;
+    let series = [([], latency.buckets.to_vec(), latency.sum.as_secs_f64())];
+    page.buckets(&table::DNS_DURATION, &dns::Latency::BOUNDS, series);
+    page.single(&table::DNS_CACHED, totals.cached);
+    page.single(&table::DNS_JOINED, totals.joined);
+    page.single(&table::DNS_FAILOVERS, totals.failovers);
+    page.single(&table::DNS_IN_FLIGHT, totals.in_flight);
+}
+
+fn lists(page: &mut Page, lists: &[ListStatistics]) {
+    let names = distinct(lists);
+    let lists = || names.iter().map(String::as_str).zip(lists);
+    let lookups = lists().flat_map(|(name, list)| {
+        let results = dns::Outcome::ALL.into_iter().zip(list.lookups);
+        results.map(move |(result, count)| ([name, result.as_str()], count))
+    });
+    page.family(&table::DNSBL_LOOKUPS, lookups);
+    let latencies = lists().map(|(name, list)| {
+        let latency = &list.latency;
+        ([name], latency.buckets.to_vec(), latency.sum.as_secs_f64())
+    });
+    page.buckets(&table::DNSBL_DURATION, &dns::Latency::BOUNDS, latencies);
+    page.family(&table::DNSBL_UP, lists().map(|(name, list)| ([name], u8::from(list.suspended.is_none()))));
+    page.family(&table::DNSBL_HITS, lists().map(|(name, list)| ([name], list.hits)));
+    page.family(&table::DNSBL_UNIQUE_HITS, lists().map(|(name, list)| ([name], list.unique_hits)));
+    let malfunctions = lists().flat_map(|(name, list)| {
+        let codes = Malfunction::ALL.into_iter().zip(list.malfunctions);
+        codes.map(move |(code, count)| ([name, code.as_str()], count))
+    });
+    page.family(&table::DNSBL_MALFUNCTIONS, malfunctions);
+}
+
+/// The lists' names. A reply map may show several lists under one name, but a series must stand once: the second is
+/// `name 2`.
+fn distinct(lists: &[ListStatistics]) -> Vec<String> {
+    let nth = |place: usize, name: &str| lists[..place].iter().filter(|list| &*list.list == name).count() + 1;
+    let names = lists.iter().enumerate().map(|(place, list)| match nth(place, &list.list) {
+        1 => list.list.to_string(),
+        n => format!("{} {n}", list.list),
+    });
+    names.collect()
+}
+
+fn allowlist(page: &mut Page, totals: &allowlist::Totals) {
+    page.single(&table::ALLOWLIST_ENTRIES, totals.entries);
+    page.family(&table::ALLOWLIST_LOOKUPS, [(["hit"], totals.hits), (["miss"], totals.misses)]);
+    page.family(&table::ALLOWLIST_CHANGES, [(["stored"], totals.stored), (["removed"], totals.removed)]);
+    page.family(
+        &table::ALLOWLIST_WRITES,
+        [(["written"], totals.written), (["dropped"], totals.dropped_writes)],
+    );
+    let states = StoreState::ALL.into_iter().map(|state| ([state.as_str()], u8::from(state == totals.store)));
+    page.family(&table::ALLOWLIST_STORE, states);
+}
+
+fn relay(page: &mut Page, totals: &relay::Totals) {
+    let relay::Totals { up, down, .. } = totals;
+    page.family(
+        &table::RELAY_BYTES,
+        [
+            (["backend", "copied"], up.copied),
+            (["backend", "spliced"], up.spliced),
+            (["client", "copied"], down.copied),
+            (["client", "spliced"], down.spliced),
+        ],
+    );
+    page.single(&table::RELAY_PIPES, totals.pipes);
+    page.single(&table::RELAY_PIPE_LIMITED, totals.pipe_limited);
+    page.single(&table::RELAY_SPLICE_REFUSED, totals.splice_refused);
+}
