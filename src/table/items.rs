@@ -209,6 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_knows_whether_names_matter() {
+        for text in ["192.0.2.0/24, !10.0.0.1 [2001:db8::]/32", "cidr:{ {192.0.2.0/24 x} }", ""] {
+            assert!(!list(text).has_names(), "{text}");
+        }
+        for text in ["192.0.2.1, example.com", "inline:{ x = y }", "static:x"] {
+            assert!(list(text).has_names(), "{text}");
+        }
+    }
+
+    #[test]
     fn the_first_item_that_matches_decides() {
         let mynetworks = list("!10.1.0.0/16, 10.0.0.0/8 192.0.2.1\n[2001:db8::]/32 2001:db9::/32 ::1");
         for (address, wanted) in [

@@ -117,6 +117,37 @@ pub fn address_keys(
     keys
 }
 
+/// The keys of a recipient in a table of those that exist, folded to lower case: `user+ext@domain`, `user@domain`,
+/// for a local domain `user+ext` and `user`, and `@domain`. Quotes as in [`address_keys`].
+pub fn recipient_keys(
+    local: &str,
+    domain: &str,
+    recipient_delimiter: &str,
+    locality: Locality,
+) -> Vec<Key<'static>> {
+    let local = local.to_lowercase();
+    let domain = domain.strip_suffix('.').unwrap_or(domain).to_lowercase();
+    let bare = without_extension(&local, recipient_delimiter).map(forms).unwrap_or_default();
+    let whole = forms(&local);
+
+    let mut keys: Vec<_> = whole.iter().map(|local| Key::full(format!("{local}@{domain}"))).collect();
+    keys.extend(bare.iter().map(|local| Key::partial(format!("{local}@{domain}"))));
+    if locality == Locality::Local {
+        keys.extend(whole.into_iter().chain(bare).map(Key::partial));
+    }
+    keys.push(Key::partial(format!("@{domain}")));
+    keys
+}
+
+/// Whether a domain is delivered on this site, so that a user name alone says enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locality {
+    /// It is.
+    Local,
+    /// It is not.
+    Elsewhere,
+}
+
 /// A local part as it stands in a table: quoted if it must be, and then raw too.
 fn forms(local: &str) -> Vec<String> {
     let quoted = quote(local);
@@ -209,6 +240,16 @@ mod tests {
         assert_eq!(shown(keys), wanted);
         let keys = address_keys("user", Some("a.example"), "", ParentDomains::DotOnly);
         assert_eq!(shown(keys), ["user@a.example!", "a.example", ".example", "user@"]);
+    }
+
+    #[test]
+    fn a_recipient_is_sought_by_user_name_where_its_domain_is_local() {
+        let keys = |locality| shown(recipient_keys("User+Ext", "A.Example.", "+", locality));
+        assert_eq!(
+            keys(Locality::Local),
+            ["user+ext@a.example!", "user@a.example", "user+ext", "user", "@a.example"]
+        );
+        assert_eq!(keys(Locality::Elsewhere), ["user+ext@a.example!", "user@a.example", "@a.example"]);
     }
 
     #[test]

@@ -88,6 +88,14 @@ impl MatchList {
         })
     }
 
+    /// Whether a name could match. If not, nobody needs to ask DNS for one.
+    pub fn has_names(&self) -> bool {
+        self.items.iter().any(|item| match &item.matcher {
+            Matcher::Literals(literals) => !literals.names.is_empty(),
+            Matcher::Table(table) => table.has_names(),
+        })
+    }
+
     /// Whether there is no item, so that nothing can match.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

@@ -39,7 +39,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 pub use error::{LoadError, LookupError, Warning};
-pub use keys::{Extent, Key, ParentDomains, address_keys, host_keys, ip_keys};
+pub use keys::{Extent, Key, Locality, ParentDomains, address_keys, host_keys, ip_keys, recipient_keys};
 pub use list::MatchList;
 pub use live::{Live, Refresh, Refreshed, Sources};
 pub use network::network;
@@ -136,6 +136,11 @@ impl Table {
             Contents::Strings(_) | Contents::Static(_) => Keys::Fixed,
             Contents::Networks(_) | Contents::Patterns(_) | Contents::Fail => Keys::Pattern,
         }
+    }
+
+    /// Whether it could have a name among its keys. If not, nobody needs to ask DNS for one.
+    pub fn has_names(&self) -> bool {
+        !matches!(self.contents, Contents::Networks(_))
     }
 
     /// The value of `key`. Fixed tables fold its case; `cidr:` has nothing for a key that is no address.
