@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use tokio::sync::OnceCell;
-
+use crate::smtp::address::Address;
 use crate::smtp::envelope::{Helo, Mail, Rcpt};
+
+use super::names::ClientNames;
 
 /// The command at which lists are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,44 +64,21 @@ pub struct TlsFacts {
     pub bits: u16,
 }
 
-/// The names of one client, asked of DNS at most once in its session, and not before a restriction needs them.
-#[derive(Debug, Default)]
-pub struct ClientNames(OnceCell<Names>);
-
-/// What DNS says that a client is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    /// The name that its address claims and that leads back to the address; `None` prints as `unknown`.
-    pub name: Option<String>,
-    /// The name that its address claims, confirmed or not.
-    pub reverse: Option<String>,
-    /// How the confirmed name was found, or why there is none.
-    pub status: NameStatus,
-    /// How the claimed name was found, or why there is none; never [`NameStatus::Forged`].
-    pub reverse_status: NameStatus,
-}
-
-/// How a client's name was found, or why there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NameStatus {
-    /// Found.
-    Ok,
-    /// DNS gave no answer: says nothing about the client.
-    Temporary,
-    /// There is no such name.
-    Permanent,
-    /// The name exists, but does not lead back to the client's address.
-    Forged,
-}
-
-impl ClientNames {
-    /// Names that are known beforehand (`explain`, XCLIENT) and will not be looked up.
-    pub fn known(names: Names) -> Self {
-        Self(OnceCell::new_with(Some(names)))
+impl<'a> Facts<'a> {
+    /// Who sends; `None` for the null sender, and before MAIL.
+    pub(super) fn sender(&self) -> Option<&'a Address> {
+        self.mail?.sender.mailbox()
     }
 
-    /// The names, if a restriction has asked for them; never asks DNS.
-    pub fn found(&self) -> Option<&Names> {
-        self.0.get()
+    /// Whether MAIL named nobody.
+    pub(super) fn has_null_sender(&self) -> bool {
+        self.mail.is_some_and(|mail| mail.sender.mailbox().is_none())
+    }
+
+    /// The recipient that restrictions see: at DATA the only one, or none, because what concerns all of them should
+    /// not be put down to one.
+    pub(super) fn recipient(&self, stage: Stage) -> Option<&'a Address> {
+        let is_one_of_many = stage == Stage::Data && self.accepted > 1;
+        if is_one_of_many { None } else { self.rcpt.map(|rcpt| &rcpt.recipient) }
     }
 }

@@ -22,6 +22,10 @@ pub enum List {
 }
 
 impl List {
+    /// All of them, in the order in which they are judged.
+    pub const ALL: [Self; 7] =
+        [Self::Client, Self::Helo, Self::Sender, Self::Relay, Self::Recipient, Self::Data, Self::Etrn];
+
     /// The key of the list: `client`, `helo`, `sender`, `relay`, `recipient`, `data`, `etrn`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -132,4 +136,15 @@ impl NoteKind {
 
 /// What one stage leaves for the next under `delay_reject = no`; a session keeps one from connect to close.
 #[derive(Clone, Debug, Default)]
-pub struct Carry {}
+pub struct Carry {
+    pub(super) after_client: Option<Deferral>,
+    pub(super) after_helo: Option<Deferral>,
+    pub(super) after_mail: Option<Deferral>,
+}
+
+/// A refusal that waits for what the lists will say.
+#[derive(Clone, Debug)]
+pub(super) struct Deferral {
+    pub(super) reply: Reply,
+    pub(super) cause: Cause,
+}

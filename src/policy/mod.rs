@@ -4,59 +4,163 @@
 //! reads them once and refuses what could not work; [`Policy::judge`] then says at each command what the lists say
 //! of the client, its HELO, the sender and the recipient. Verdict, code and text are Postfix's.
 //!
+//! Read [`judge`] for which lists are judged when, `judging` for what becomes of what restrictions say, and
+//! [`VERBS`] for what there is to say.
+//!
 //! It refuses to send, to log or to count: a [`Judgement`] carries the decision, what the mail shall be given on its
 //! way (a header line, a further recipient) and what an administrator wants to read of it. It caches no verdict,
 //! since a list judges the envelope and not the client.
+//!
+//! [`judge`]: Policy::judge
 
+mod access;
+mod action;
+mod address;
+mod answered;
+mod ask;
+mod client;
+mod destination;
+mod dnsbl;
 mod facts;
+mod helo;
+mod judge;
 mod judgement;
+mod judging;
+mod list;
+mod load;
+mod lookups;
+mod names;
+mod reply;
+mod restriction;
+pub mod service;
+mod settings;
+pub mod template;
 mod trace;
+mod unlisted;
+mod verbs;
+mod verify;
 
-pub use facts::{ClientNames, Facts, NameStatus, Names, Stage, TlsFacts};
+pub use facts::{Facts, Stage, TlsFacts};
 pub use judgement::{Carry, Cause, Decision, Effects, Judgement, List, Note, NoteKind};
+pub use names::{ClientNames, NameStatus, Names};
+pub use settings::{
+    Codes, Domains, ProbeCode, Recipients, RejectCode, Settings, TempfailAction, Verification,
+};
 pub use trace::{Said, Step, Trace};
+pub use verbs::{Argument, Needs, VERBS, Verb};
+pub use verify::{Probed, Verifier};
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::dns::Resolver;
+use crate::table::{Live, MatchList, ParentDomains, Refresh};
 
-/// What `[restrictions]` and the parameters that bear on it hold.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {}
+use destination::Class;
+use restriction::{Entry, Party, Restriction};
+use template::Template;
+use unlisted::{RecipientTables, Tables};
+use verbs::Times;
+use verify::Verifications;
+
+/// The lists, read and ready. One stands behind an `Arc` for as long as a configuration lives.
+pub struct Policy {
+    settings: Settings,
+    times: Times,
+    lists: [Vec<Entry>; 7],
+    classes: Vec<Vec<Entry>>,
+    class_names: BTreeMap<String, usize>,
+    mynetworks: Arc<Live<MatchList>>,
+    domains: OurDomains,
+    recipients: RecipientTables,
+    parents_in_tables: ParentDomains,
+    rbl_reply_maps: Tables,
+    default_rbl_reply: Template,
+    implied: Implied,
+    verifications: Verifications,
+    resolver: Resolver,
+    files: Vec<Arc<dyn Refresh>>,
+    warnings: Vec<String>,
+}
+
+/// Our domains by class, in the order in which a domain is sought in them.
+#[derive(Debug)]
+struct OurDomains {
+    /// Whether any is given; if not, relay control is the backend's.
+    any: bool,
+    classes: Vec<(Class, Arc<Live<MatchList>>)>,
+}
+
+/// Restrictions that stand in no list and are judged all the same.
+#[derive(Debug)]
+struct Implied {
+    unlisted_sender: Entry,
+    unlisted_recipient: Entry,
+}
 
 /// Something in the settings that cannot work: which key, and a sentence with what is wrong and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {what}")]
 pub struct Problem {
-    /// The key inside its section: `recipient`, `mynetworks`, `classes.greylist`.
+    /// The key: `recipient`, `mynetworks`, `classes.greylist`, `domains.relay`.
     pub key: String,
     /// What is wrong, naming the word, and what would be right.
     pub what: String,
 }
 
-/// The lists, read and ready. One stands behind an `Arc` for as long as a configuration lives.
-pub struct Policy {}
-
 impl Policy {
-    /// Reads every list and loads every table it names; relative file names are taken from `base`.
-    ///
-    /// All problems are told at once; a `Policy` that exists can judge.
-    pub fn new(_settings: Settings, _resolver: Resolver, _base: &Path) -> Result<Self, Vec<Problem>> {
-        Ok(Self {})
+    /// The same policy with somebody to ask for `reject_unverified_recipient` and `reject_unverified_sender`.
+    /// Without, what they say is that nobody could be asked.
+    #[must_use]
+    pub fn with_verifier(mut self, verifier: Arc<dyn Verifier>) -> Self {
+        self.verifications.ask(verifier);
+        self
     }
 
-    /// What the lists that belong to `stage` say of `facts`.
-    ///
-    /// With `delay_reject = yes` (the default) Connect, Helo and Mail permit, and Rcpt judges all lists afresh for
-    /// each recipient. With `no` each list is judged at its own command, and `carry` takes to the next stage what
-    /// an earlier one has put off. Never an error: trouble is part of the decision.
-    pub async fn judge(
-        &self,
-        _stage: Stage,
-        _facts: &Facts<'_>,
-        _carry: &mut Carry,
-        _trace: &mut Trace,
-    ) -> Judgement {
-        Judgement::default()
+    /// Tables and lists that follow their files, to be refreshed off the network path.
+    pub fn files(&self) -> &[Arc<dyn Refresh>] {
+        &self.files
+    }
+
+    /// What works, but hardly as meant.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn list(&self, list: List) -> &[Entry] {
+        self.lists.get(list as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn class(&self, class: usize) -> &[Entry] {
+        self.classes.get(class).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Implied {
+    fn of(&self, party: Party) -> &Entry {
+        match party {
+            Party::Sender => &self.unlisted_sender,
+            Party::Recipient => &self.unlisted_recipient,
+        }
+    }
+}
+
+impl Default for Implied {
+    fn default() -> Self {
+        let entry = |party| {
+            let verb = Verb::unlisted(party);
+            Entry { verb, text: verb.name().into(), restriction: Restriction::RejectUnlisted(party) }
+        };
+        Self { unlisted_sender: entry(Party::Sender), unlisted_recipient: entry(Party::Recipient) }
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("lists", &self.lists)
+            .field("classes", &self.classes)
+            .finish_non_exhaustive()
     }
 }

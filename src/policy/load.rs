@@ -1,0 +1,439 @@
+//! From settings to a policy: reads every list, loads every table, and says everything that could not work.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::dns::Resolver;
+use crate::table::{Keys, Live, LoadError, MatchList, ParentDomains, Refresh, Sources, Table, words};
+
+use super::action::{Action, is_code_without_text};
+use super::answered::unfit;
+use super::destination::Class;
+use super::judgement::List;
+use super::list::{self, Surroundings};
+use super::restriction::{Entry, Restriction};
+use super::service::Service;
+use super::settings::{Recipients, Settings};
+use super::template::Template;
+use super::unlisted::{RecipientTables, Tables};
+use super::verbs::{Needs, Times, Verb};
+use super::verify::Verifications;
+use super::{Implied, OurDomains, Policy, Problem};
+
+impl Policy {
+    /// Reads every list and loads every table it names; relative file names are taken from `base`.
+    ///
+    /// Waits for the disk: call it off the network path. All problems are told at once; a `Policy` that exists can
+    /// judge.
+    pub fn new(settings: Settings, resolver: Resolver, base: &Path) -> Result<Self, Vec<Problem>> {
+        let mut loader = Loader::new(&settings, base);
+        let classes = loader.load_classes();
+        let lists = List::ALL.map(|list| {
+            let text = settings.list(list);
+            loader.parse(list.as_str(), text, list.default_verb())
+        });
+        loader.check_default_actions();
+        let mynetworks = loader.match_list("mynetworks", &settings.mynetworks, loader.parents("mynetworks"));
+        let domains = loader.domains();
+        let recipients = loader.recipients(&settings.recipients);
+        let rbl_reply_maps = loader.tables("rbl_reply_maps", &settings.rbl_reply_maps, Kind::Templates);
+        let default_rbl_reply = loader.template();
+        let parents_in_tables = loader.parents("smtpd_access_maps");
+        loader.check_for_cycles(&classes);
+        loader.check_uses(&lists, &classes, &recipients);
+
+        let Loader { problems, files, class_names, warnings, .. } = loader;
+        let (Some(mynetworks), Some(domains), Some(default_rbl_reply)) =
+            (mynetworks, domains, default_rbl_reply)
+        else {
+            return Err(problems);
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            times: if settings.delay_reject { Times::Delayed } else { Times::AtOnce },
+            lists,
+            classes,
+            class_names,
+            mynetworks,
+            domains,
+            recipients,
+            parents_in_tables,
+            rbl_reply_maps,
+            default_rbl_reply,
+            implied: Implied::default(),
+            verifications: Verifications::new(settings.verification.clone()),
+            resolver,
+            files,
+            warnings,
+            settings,
+        })
+    }
+}
+
+/// What the values of a table are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// access(5) actions.
+    Actions,
+    /// Reply templates.
+    Templates,
+    /// Of no interest.
+    Keys,
+}
+
+struct Loader<'s> {
+    settings: &'s Settings,
+    base: &'s Path,
+    class_names: BTreeMap<String, usize>,
+    /// Every table once, however often it is named.
+    access: HashMap<String, Result<Arc<Live<Table>>, Vec<String>>>,
+    files: Vec<Arc<dyn Refresh>>,
+    services: HashMap<String, Arc<Service>>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl<'s> Loader<'s> {
+    fn new(settings: &'s Settings, base: &'s Path) -> Self {
+        let class_names = settings.classes.keys().cloned().zip(0..).collect();
+        Self {
+            settings,
+            base,
+            class_names,
+            access: HashMap::new(),
+            files: Vec::new(),
+            services: HashMap::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn problem(&mut self, key: &str, what: impl Into<String>) {
+        self.problems.push(Problem { key: key.to_owned(), what: what.into() });
+    }
+
+    fn load_classes(&mut self) -> Vec<Vec<Entry>> {
+        let settings = self.settings;
+        let mut classes = Vec::new();
+        for (name, text) in &settings.classes {
+            let key = format!("classes.{name}");
+            if Verb::find(name).is_some() {
+                self.problem(&key, format!("`{name}` is a restriction already: give the class another name"));
+            }
+            if text.trim().is_empty() {
+                self.problem(&key, "the class is empty: list what it stands for, or `permit`");
+            }
+            // Which list a class stands in is not known here, nor then what a bare table would be.
+            classes.push(self.parse(&key, text, None));
+        }
+        classes
+    }
+
+    fn parse(&mut self, key: &str, text: &str, bare: Option<&'static Verb>) -> Vec<Entry> {
+        let entries = match list::parse(text, bare, self) {
+            Ok(entries) => entries,
+            Err(errors) => {
+                for error in errors {
+                    self.problem(key, error.to_string());
+                }
+                return Vec::new();
+            }
+        };
+        self.warn_of_what_is_never_asked(key, &entries);
+        entries
+    }
+
+    fn warn_of_what_is_never_asked(&mut self, key: &str, entries: &[Entry]) {
+        let mut only_warns = false;
+        for (entry, next) in entries.iter().zip(entries.iter().skip(1)) {
+            let ends = match entry.restriction {
+                Restriction::Permit => true,
+                Restriction::Reject | Restriction::Defer => !only_warns,
+                _ => false,
+            };
+            if ends {
+                self.warnings.push(format!(
+                    "{key}: `{}` is never asked, because it stands behind `{}`",
+                    next.text, entry.text
+                ));
+            }
+            only_warns = matches!(entry.restriction, Restriction::WarnIfReject);
+        }
+    }
+
+    fn match_list(&mut self, key: &str, text: &str, parents: ParentDomains) -> Option<Arc<Live<MatchList>>> {
+        let (owned, base) = (text.to_owned(), self.base.to_owned());
+        match Live::new(move || MatchList::load(&owned, &base, parents)) {
+            Ok(list) => {
+                self.warnings.extend(list.current().warnings().iter().map(ToString::to_string));
+                Some(self.keep(Arc::new(list)))
+            }
+            Err(errors) => {
+                for error in errors {
+                    self.problem(key, error.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    /// Remembers what follows files, so that it can be told to look at them again.
+    fn keep<T: Sources + Send + Sync + 'static>(&mut self, live: Arc<Live<T>>) -> Arc<Live<T>> {
+        self.files.push(Arc::clone(&live) as Arc<dyn Refresh>);
+        live
+    }
+
+    fn domains(&mut self) -> Option<OurDomains> {
+        let domains = &self.settings.domains;
+        let relay = self.parents("relay_domains");
+        let lists = [
+            (Class::Local, "domains.local", &domains.local, ParentDomains::Exact),
+            (Class::VirtualAlias, "domains.virtual_alias", &domains.virtual_alias, ParentDomains::Exact),
+            (
+                Class::VirtualMailbox,
+                "domains.virtual_mailbox",
+                &domains.virtual_mailbox,
+                ParentDomains::Exact,
+            ),
+            (Class::Relay, "domains.relay", &domains.relay, relay),
+        ];
+        let classes = lists.map(|(class, key, text, parents)| (class, self.match_list(key, text, parents)));
+        let classes =
+            classes.into_iter().map(|(class, list)| Some((class, list?))).collect::<Option<Vec<_>>>()?;
+        Some(OurDomains { any: domains.any(), classes })
+    }
+
+    /// Whether `parameter` lets `example.com` mean what is below it too.
+    fn parents(&self, parameter: &str) -> ParentDomains {
+        let is_named = words(&self.settings.parent_domain_matches_subdomains).any(|word| word == parameter);
+        if is_named { ParentDomains::Match } else { ParentDomains::DotOnly }
+    }
+
+    fn recipients(&mut self, from: &Recipients) -> RecipientTables {
+        let mut tables = |key: &str, text: &str| self.tables(key, text, Kind::Keys);
+        RecipientTables {
+            local: tables("recipients.local_recipient_maps", &from.local_recipient_maps),
+            relay: tables("recipients.relay_recipient_maps", &from.relay_recipient_maps),
+            virtual_mailbox: tables("recipients.virtual_mailbox_maps", &from.virtual_mailbox_maps),
+            virtual_alias: tables("recipients.virtual_alias_maps", &from.virtual_alias_maps),
+            canonical: tables("recipients.canonical_maps", &from.canonical_maps),
+            recipient_canonical: tables(
+                "recipients.recipient_canonical_maps",
+                &from.recipient_canonical_maps,
+            ),
+            sender_canonical: tables("recipients.sender_canonical_maps", &from.sender_canonical_maps),
+        }
+    }
+
+    fn tables(&mut self, key: &str, text: &str, kind: Kind) -> Tables {
+        let mut tables = Tables::new();
+        for spec in words(text) {
+            match self.live(spec, kind) {
+                Ok(table) => tables.push(table),
+                Err(errors) => {
+                    for error in errors {
+                        self.problem(key, error);
+                    }
+                }
+            }
+        }
+        tables
+    }
+
+    /// A table whose values are checked now, and whenever it is read again.
+    fn live(&mut self, spec: &str, kind: Kind) -> Result<Arc<Live<Table>>, Vec<String>> {
+        let (owned, base) = (spec.to_owned(), self.base.to_owned());
+        let names = Names(self.class_names.clone());
+        let load = move || {
+            let table = Table::load(&owned, &base)?;
+            let errors = faults(&table, kind, &mut names.clone());
+            if errors.is_empty() { Ok(table) } else { Err(errors) }
+        };
+        match Live::new(load) {
+            Ok(live) => {
+                let live = self.keep(Arc::new(live));
+                self.warnings.extend(live.current().warnings().iter().map(ToString::to_string));
+                Ok(live)
+            }
+            Err(errors) => Err(errors.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    fn template(&mut self) -> Option<Template> {
+        match self.settings.default_rbl_reply.parse() {
+            Ok(template) => Some(template),
+            Err(why) => {
+                let why: String = why;
+                self.problem("default_rbl_reply", why);
+                None
+            }
+        }
+    }
+
+    /// What is done when a policy service does not answer must itself ask nobody.
+    fn check_default_actions(&mut self) {
+        let given = std::iter::once(&self.settings.policy_service.default_action);
+        let own = self.services.values().map(|service| &service.options().default_action);
+        let wrong = given.chain(own).filter_map(|action| match Action::parse(action) {
+            Ok(Action::List(_)) => {
+                Some(format!("`{action}` is no action: write one such as DUNNO, or `451 4.3.5 text`"))
+            }
+            Ok(_) if is_code_without_text(action) => {
+                Some(format!("`{action}` without text means OK: write a text"))
+            }
+            Ok(_) => None,
+            Err(why) => Some(why.to_string()),
+        });
+        for what in wrong.collect::<Vec<_>>() {
+            self.problem("policy_service.default_action", what);
+        }
+    }
+
+    /// A class that contains itself would go on for ever.
+    fn check_for_cycles(&mut self, classes: &[Vec<Entry>]) {
+        let names: Vec<_> = self.class_names.keys().cloned().collect();
+        for (index, name) in names.iter().enumerate() {
+            if reaches(classes, index, index, &mut Vec::new()) {
+                self.problem(
+                    &format!("classes.{name}"),
+                    format!("the class `{name}` contains itself: take it out"),
+                );
+            }
+        }
+    }
+
+    /// What cannot work in the set-up at hand.
+    fn check_uses(&mut self, lists: &[Vec<Entry>; 7], classes: &[Vec<Entry>], recipients: &RecipientTables) {
+        let times = if self.settings.delay_reject { Times::Delayed } else { Times::AtOnce };
+        for (list, entries) in List::ALL.into_iter().zip(lists) {
+            let mut used = Vec::new();
+            collect(classes, entries, &mut used, &mut Vec::new());
+            for entry in used {
+                let needs = match entry.verb.needs() {
+                    Needs::Domains if !self.settings.domains.any() => Some(
+                        "knows no domain that is ours: fill in `domains`, or leave relay control to the backend",
+                    ),
+                    Needs::Recipients if !recipients.any() => {
+                        Some("has no table to look into: fill in `recipients`, or leave it to the backend")
+                    }
+                    Needs::Recipients if !self.settings.domains.any() => {
+                        Some("knows no domain that is ours: fill in `domains`")
+                    }
+                    _ => None,
+                };
+                if let Some(why) = needs {
+                    self.problem(list.as_str(), format!("`{}` {why}", entry.text));
+                }
+                if let Some(why) = entry.verb.unfit_for(list, times) {
+                    self.problem(list.as_str(), why);
+                }
+            }
+        }
+    }
+}
+
+impl Surroundings for Loader<'_> {
+    fn class(&self, name: &str) -> Option<usize> {
+        self.class_names.get(name).copied()
+    }
+
+    fn classes(&self) -> Vec<&str> {
+        self.class_names.keys().map(String::as_str).collect()
+    }
+
+    fn table(&mut self, spec: &str) -> Result<Arc<Live<Table>>, Vec<String>> {
+        if let Some(known) = self.access.get(spec) {
+            // What is wrong with it has been told.
+            return known.clone().map_err(|_| Vec::new());
+        }
+        let table = self.live(spec, Kind::Actions);
+        self.access.insert(spec.to_owned(), table.clone());
+        table
+    }
+
+    fn service(&mut self, text: &str) -> Result<Arc<Service>, String> {
+        if let Some(known) = self.services.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        let service = Arc::new(Service::parse(text, &self.settings.policy_service, self.base)?);
+        self.services.insert(text.to_owned(), Arc::clone(&service));
+        Ok(service)
+    }
+}
+
+/// The names of classes, which is all that an access table can refer to.
+#[derive(Clone)]
+struct Names(BTreeMap<String, usize>);
+
+impl Surroundings for Names {
+    fn class(&self, name: &str) -> Option<usize> {
+        self.0.get(name).copied()
+    }
+
+    fn classes(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
+    fn table(&mut self, spec: &str) -> Result<Arc<Live<Table>>, Vec<String>> {
+        Err(vec![format!("`{spec}` is a table, and a table cannot name another")])
+    }
+
+    fn service(&mut self, text: &str) -> Result<Arc<Service>, String> {
+        Err(format!("`{text}` is a policy service, which a table cannot name"))
+    }
+}
+
+/// What is wrong with the values of `table`.
+fn faults(table: &Table, kind: Kind, names: &mut Names) -> Vec<LoadError> {
+    let file = table
+        .files()
+        .first()
+        .map_or_else(|| table.name().to_owned(), |file| file.path().display().to_string());
+    let is_dynamic = |value: &str| table.keys() == Keys::Pattern && value.contains('$');
+    let mut fault = |value: &str| match kind {
+        Kind::Keys => None,
+        Kind::Templates => value.parse::<Template>().err(),
+        // Whether a pattern's groups make a good action is seen when they are put in.
+        Kind::Actions if is_dynamic(value) => None,
+        Kind::Actions => unfit(value, names),
+    };
+    let values = table.values();
+    let wrong = values.iter().filter_map(|value| Some((value.line, fault(value.text)?)));
+    wrong.map(|(line, what)| LoadError::Line { file: file.clone(), line, what }).collect()
+}
+
+/// Whether the restrictions of the class `from` lead to the class `to`.
+fn reaches(classes: &[Vec<Entry>], from: usize, to: usize, seen: &mut Vec<usize>) -> bool {
+    let Some(entries) = classes.get(from) else { return false };
+    entries.iter().any(|entry| match entry.restriction {
+        Restriction::Class(next) if next == to => true,
+        Restriction::Class(next) if seen.contains(&next) => false,
+        Restriction::Class(next) => {
+            seen.push(next);
+            reaches(classes, next, to, seen)
+        }
+        _ => false,
+    })
+}
+
+/// The restrictions in `entries`, and in the classes that they name.
+fn collect<'e>(
+    classes: &'e [Vec<Entry>],
+    entries: &'e [Entry],
+    used: &mut Vec<&'e Entry>,
+    seen: &mut Vec<usize>,
+) {
+    for entry in entries {
+        match entry.restriction {
+            Restriction::Class(class) if seen.contains(&class) => {}
+            Restriction::Class(class) => {
+                seen.push(class);
+                collect(classes, classes.get(class).map_or(&[], Vec::as_slice), used, seen);
+            }
+            _ => used.push(entry),
+        }
+    }
+}
