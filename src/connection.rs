@@ -1,1 +1,473 @@
-//! (being built)
+//! One connection from accept to close: READ THIS FIRST.
+//!
+//! [`serve`] is the life of a connection, in order: who is it, may it come in, the tests before the greeting, the
+//! dialogue, the hand-off, the relay, the record. One task owns all of it; nothing is passed through channels. What
+//! is decided is decided elsewhere ([`screen`](crate::screen), [`dialogue`](crate::dialogue),
+//! [`policy`](crate::policy)); here it is only asked for, said and noted.
+//!
+//! It never answers end-of-data, never opens a backend without a proof of screening, and punishes nobody for hanging
+//! up.
+
+use std::io;
+use std::slice;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ipnet::IpNet;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::allowlist::{Allowlist, Key};
+use crate::dialogue::{self, Auth, Checked, Offer, Peer, Session, Step, Waiting};
+use crate::dns::Resolver;
+use crate::handoff::{Backends, Handoff, Proof, Unavailable};
+use crate::limits::{self, Pressure, Seat, State};
+use crate::policy::{Carry, ClientNames, Policy, Stage, TlsFacts, Trace};
+use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
+use crate::rate::{self, Exceeded, Rates};
+use crate::relay::{self, Early};
+use crate::report::{HandOff, Outcome, Report};
+use crate::screen::{Passed, Screen, Screened, Verdict, is_gateway_like};
+use crate::smtp::line::{LineBuffer, TooLong};
+use crate::smtp::reply::Reply;
+use crate::tls::{self, Starttls, Stream};
+use crate::wire::{self, Socket};
+
+/// All that a connection meets on its way. A reload makes a new one; running connections keep theirs.
+pub struct Site {
+    /// Seats and time limits.
+    pub limits: limits::Settings,
+    /// The tests before the greeting.
+    pub screen: Screen,
+    /// How to speak.
+    pub dialogue: Arc<dialogue::Settings>,
+    /// The restriction lists.
+    pub policy: Policy,
+    /// Who takes the mail.
+    pub backends: Arc<Backends>,
+    /// How bytes are forwarded.
+    pub relay: relay::Settings,
+    /// What STARTTLS does.
+    pub starttls: Starttls,
+    /// Ends TLS, where STARTTLS is to be ended here.
+    pub tls: Option<tls::Acceptor>,
+    /// What AUTH does.
+    pub auth: Auth,
+    /// Whom to ask for names.
+    pub resolver: Resolver,
+    /// Who has passed before.
+    pub allowlist: Arc<Allowlist>,
+    /// Who comes too often.
+    pub rates: Rates,
+}
+
+/// How a listener learns who its clients are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The peer is the client.
+    Open,
+    /// A PROXY header comes first, from these networks alone.
+    Announced {
+        /// Who may send one.
+        trusted: Vec<IpNet>,
+        /// The time for all of it.
+        time_limit: Duration,
+    },
+}
+
+/// What the server hands over with an accepted socket.
+pub struct Arrival {
+    /// The socket.
+    pub socket: TcpStream,
+    /// Its two ends, as the kernel knows them.
+    pub ends: Endpoints,
+    /// What the listener asks for.
+    pub door: Arc<Door>,
+    /// The seat that was taken for it.
+    pub seat: Seat,
+}
+
+/// Serves one client from its first byte to the last, and tells what happened.
+///
+/// Once `drain` is called for, a client that still talks is told 421, and a relay goes on.
+pub async fn serve(arrival: Arrival, site: &Site, drain: &CancellationToken) -> Report {
+    let Arrival { socket, ends, door, seat } = arrival;
+    let mut report = Report::new(ends, SystemTime::now());
+    let mut visit = Visit {
+        stream: Stream::Plain(socket),
+        input: LineBuffer::new(),
+        ends,
+        seat,
+        site,
+        drain,
+        report: &mut report,
+    };
+    let outcome = match visit.announced(&door).await {
+        Ok(guest) => visit.admitted(guest).await.unwrap_or_else(|Ended(outcome)| outcome),
+        Err(Ended(outcome)) => outcome,
+    };
+    report.end(outcome);
+    report
+}
+
+/// A connection under way.
+struct Visit<'a> {
+    stream: Stream,
+    input: LineBuffer,
+    ends: Endpoints,
+    seat: Seat,
+    site: &'a Site,
+    drain: &'a CancellationToken,
+    report: &'a mut Report,
+}
+
+/// On whose behalf a connection was made.
+enum Guest {
+    /// A client's.
+    Client,
+    /// A trusted proxy's own, to see whether we are alive.
+    Proxy,
+}
+
+/// The connection is over, and this is what it came to. Travels by `?`: nothing behind it can be said or done.
+struct Ended(Outcome);
+
+impl Visit<'_> {
+    /// Who is it? Reads the PROXY header, where the listener asks for one. Anything wrong with it ends the
+    /// connection without a greeting: a client that may name itself may name anybody.
+    async fn announced(&mut self, door: &Door) -> Result<Guest, Ended> {
+        let Door::Announced { trusted, time_limit } = door else { return Ok(Guest::Client) };
+        let peer = self.ends.client.ip().to_canonical();
+        if !trusted.iter().any(|network| network.contains(&peer)) {
+            return Err(Ended(Outcome::BadProxyHeader));
+        }
+        let header = timeout(*time_limit, self.proxy_header()).await;
+        let header = header.map_err(|_| Ended(Outcome::BadProxyHeader))??;
+        match header.origin {
+            Origin::Proxied(ends) => {
+                self.ends = ends;
+                self.report.announced(ends);
+                Ok(Guest::Client)
+            }
+            Origin::Local => Ok(Guest::Proxy),
+            // Nobody knows who it is, so nothing could be held for or against it.
+            Origin::Unknown => Err(Ended(Outcome::BadProxyHeader)),
+        }
+    }
+
+    async fn proxy_header(&mut self) -> Result<Header, Ended> {
+        loop {
+            match proxy_protocol::parse(self.input.as_slice()) {
+                Parsed::Complete { header, used } => {
+                    // What stands behind the header was said before the greeting, and is judged as such.
+                    let behind = self.input.take().split_off(used);
+                    self.input.push(&behind);
+                    return Ok(header);
+                }
+                Parsed::Malformed(_) => return Err(Ended(Outcome::BadProxyHeader)),
+                Parsed::Incomplete => self.read().await?,
+            }
+        }
+    }
+
+    /// May it come in? Then the tests before the greeting, and what they lead to.
+    async fn admitted(mut self, guest: Guest) -> Result<Outcome, Ended> {
+        self.report.admitted();
+        let client = self.ends.client.ip();
+        let place = match self.site.rates.connect(client, Instant::now()) {
+            Ok(place) => place,
+            Err(exceeded) => {
+                let reply = exceeded.reply(&self.site.dialogue.hostname);
+                self.report.exceeded(exceeded);
+                return self.refuse(&reply, Outcome::TooManyConnections).await;
+            }
+        };
+        let key = self.site.allowlist.key(client);
+        let verdict = match guest {
+            Guest::Client => self.screened(key).await,
+            Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
+        };
+        match verdict {
+            Verdict::Forward(passed) => self.forward(&passed).await,
+            Verdict::Converse(screened) => self.converse(screened, key, &place).await,
+            Verdict::Refuse(reply) => {
+                let farewell = self.farewell();
+                self.refuse(&reply, farewell).await
+            }
+            Verdict::HungUp => Ok(Outcome::HungUp),
+        }
+    }
+
+    /// The tests before the greeting.
+    async fn screened(&mut self, key: Key) -> Verdict {
+        let remembered = self.site.allowlist.lookup(key);
+        let pressure = self.seat.pressure(&self.site.limits);
+        let report = &mut *self.report;
+        let mut note = |finding| report.screen(finding);
+        let test = self.site.screen.test(
+            &mut self.stream,
+            &mut self.input,
+            self.ends,
+            remembered,
+            pressure,
+            &mut note,
+        );
+        tokio::select! {
+            verdict = test => verdict,
+            () = self.drain.cancelled() => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
+        }
+    }
+
+    /// Permanently permitted: the backend greets, and every byte is forwarded.
+    async fn forward(mut self, passed: &Passed) -> Result<Outcome, Ended> {
+        if let Err(full) = self.seat.relay(&self.site.limits) {
+            return self.refuse(&full.reply(), Outcome::Busy(full)).await;
+        }
+        let begun = Instant::now();
+        let id = self.report.id().to_string();
+        match self.site.backends.open(Proof::Passed(passed), self.ends, &id).await {
+            Ok(backend) => {
+                self.report.handed_over(HandOff { server: Some(backend.server()), took: begun.elapsed() });
+                let (socket, to_client) = backend.release();
+                let early = Early { to_backend: self.input.take(), to_client };
+                self.relay(socket, early, Outcome::Forwarded).await
+            }
+            Err(unavailable) => {
+                self.report.handed_over(HandOff { server: None, took: begun.elapsed() });
+                self.refuse(&unavailable.reply_at_connect(), Outcome::Unavailable).await
+            }
+        }
+    }
+
+    /// Speaks SMTP with the client until there is something to hand over, or nothing more to say.
+    async fn converse(
+        mut self,
+        screened: Screened,
+        key: Key,
+        place: &rate::Connection,
+    ) -> Result<Outcome, Ended> {
+        self.seat.converse();
+        let site = self.site;
+        let id = self.report.id().to_string();
+        let mut handoff = Handoff::new(Arc::clone(&site.backends), self.ends, id.clone());
+        let peer =
+            Peer { client: self.ends.client, server: self.ends.server, names: ClientNames::default(), id };
+        let mut session = Session::new(Arc::clone(&site.dialogue), peer, screened, self.offer());
+        let mut carry = Carry::default();
+        let mut step = session.greet();
+        loop {
+            self.report.named(session.peer().names.found().and_then(|names| names.name.as_deref()));
+            session.take_findings().into_iter().for_each(|finding| self.report.dialogue(finding));
+            if has_passed(&session) {
+                self.report.passed(session.screened().history());
+            }
+            step = match step {
+                Step::Judge(pending) => match within_rates(place, pending.stage()) {
+                    Err(exceeded) => {
+                        let reply = exceeded.reply(&site.dialogue.hostname);
+                        self.report.exceeded(exceeded);
+                        session.limited(&pending, reply)
+                    }
+                    Ok(()) => {
+                        let facts = pending.facts(&session);
+                        let trace = &mut Trace::off();
+                        let judgement = site.policy.judge(pending.stage(), &facts, &mut carry, trace).await;
+                        session.decided(pending, judgement)
+                    }
+                },
+                Step::Forward(checked) => match self.hand_over(&mut handoff, &checked).await {
+                    Ok(reply) => {
+                        if reply.is_positive() {
+                            self.report.accepted(&checked);
+                        }
+                        session.answered(checked, reply)
+                    }
+                    Err(Unavailable { .. }) => session.unavailable(checked),
+                },
+                Step::Reply { reply, delay } => {
+                    self.say(&[reply], delay).await?;
+                    self.next(&mut session).await?
+                }
+                Step::StartTls(reply) => {
+                    self.say(&[reply], None).await?;
+                    self = self.secured(&mut session).await?;
+                    self.next(&mut session).await?
+                }
+                Step::Relay(released) => {
+                    self.remember(&session, key);
+                    let command = format!("{}\r\n", released.command().line()).into_bytes();
+                    let (socket, early) = self.released(handoff, command)?;
+                    return self.relay(socket, early, Outcome::Relayed).await;
+                }
+                Step::Passthrough(passthrough) => {
+                    self.remember(&session, key);
+                    if let Err(unavailable) = handoff.pass_through(&passthrough).await {
+                        return self.refuse(&unavailable.reply_at_connect(), Outcome::Unavailable).await;
+                    }
+                    let (socket, early) = self.released(handoff, Vec::new())?;
+                    return self.relay(socket, early, Outcome::PassedThrough).await;
+                }
+                Step::Close { replies, delay } => {
+                    self.remember(&session, key);
+                    self.say(&replies, delay).await?;
+                    wire::close(&mut self.stream).await;
+                    return Ok(self.farewell());
+                }
+            };
+        }
+    }
+
+    /// The session's next line, or what the lack of one means.
+    async fn next(&mut self, session: &mut Session) -> Result<Step, Ended> {
+        let deadline = tokio::time::Instant::now() + self.time_limit();
+        loop {
+            match self.input.next_line(self.site.dialogue.line_length_limit) {
+                Some(Ok(line)) => return Ok(session.line(&line, Waiting::of(self.input.as_slice()))),
+                Some(Err(TooLong)) => return Ok(session.too_long()),
+                None => {}
+            }
+            let drain = self.drain;
+            tokio::select! {
+                read = timeout_at(deadline, self.read()) => match read {
+                    Ok(read) => read?,
+                    Err(_) => return Ok(session.timed_out()),
+                },
+                () = drain.cancelled() => return Ok(session.shutting_down()),
+            }
+        }
+    }
+
+    /// Asks the backend for a recipient; the first one opens it.
+    async fn hand_over(&mut self, handoff: &mut Handoff, checked: &Checked) -> Result<Reply, Unavailable> {
+        if self.seat.state() != State::Relay && self.seat.relay(&self.site.limits).is_err() {
+            return Err(Unavailable { server: None });
+        }
+        let begun = Instant::now();
+        let answer = handoff.recipient(checked).await;
+        let server = answer.as_ref().ok().and_then(|_| handoff.server());
+        self.report.handed_over(HandOff { server, took: begun.elapsed() });
+        answer
+    }
+
+    /// The backend for the relay, and what goes first: `command`, and what the client has sent behind it.
+    fn released(&mut self, handoff: Handoff, command: Vec<u8>) -> Result<(Socket, Early), Ended> {
+        let backend = handoff.into_backend().ok_or(Ended(Outcome::Unavailable))?;
+        let (socket, to_client) = backend.release();
+        let mut to_backend = command;
+        to_backend.append(&mut self.input.take());
+        Ok((socket, Early { to_backend, to_client }))
+    }
+
+    /// Bytes to and fro until both sides have finished.
+    async fn relay(self, backend: Socket, early: Early, outcome: Outcome) -> Result<Outcome, Ended> {
+        self.report.reached(State::Relay);
+        let settings = &self.site.relay;
+        let stop = std::future::pending();
+        let transfer = match self.stream {
+            Stream::Plain(client) => relay::splice(client, backend, early, settings, stop).await,
+            Stream::Tls(client) => relay::copy(client, backend, early, settings, stop).await,
+        };
+        self.report.relayed(transfer);
+        Ok(outcome)
+    }
+
+    /// The TLS handshake. Whatever goes wrong with it ends this connection.
+    async fn secured(self, session: &mut Session) -> Result<Self, Ended> {
+        let (Some(acceptor), Stream::Plain(socket)) = (&self.site.tls, self.stream) else {
+            return Err(Ended(Outcome::BadTls));
+        };
+        let tls = acceptor.accept(socket).await.map_err(|_| Ended(Outcome::BadTls))?;
+        let stream = Stream::Tls(Box::new(tls));
+        if let Some((protocol, cipher, bits)) = stream.agreed() {
+            let facts = TlsFacts { protocol, cipher, bits };
+            self.report.secured(facts.clone());
+            session.secured(facts);
+        }
+        Ok(Self { stream, ..self })
+    }
+
+    /// Notes for next time what the client has passed, or that it has failed.
+    fn remember(&self, session: &Session, key: Key) {
+        let client = self.ends.client.ip();
+        if session.standing().is_some() || session.screened().failed() {
+            self.site.allowlist.remove(key);
+            return;
+        }
+        // Behind a container's bridge all the world has the gateway's address: one pass must not let everybody in.
+        if is_gateway_like(client) && !client.is_loopback() {
+            return;
+        }
+        if let Some(record) = session.screened().earned(&session.passed(), SystemTime::now()) {
+            self.site.allowlist.store(key, record);
+        }
+    }
+
+    /// What EHLO may offer to this client.
+    fn offer(&self) -> Offer {
+        Offer {
+            capabilities: self.site.backends.capabilities(),
+            starttls: self.site.starttls,
+            auth: self.site.auth,
+        }
+    }
+
+    /// How it ends where nothing is held against the client; what is, the report knows.
+    fn farewell(&self) -> Outcome {
+        if self.drain.is_cancelled() { Outcome::Drained } else { Outcome::Quit }
+    }
+
+    /// How long the client has for a line, and for taking our reply.
+    fn time_limit(&self) -> Duration {
+        match self.seat.pressure(&self.site.limits) {
+            Pressure::Normal => self.site.limits.command_time_limit,
+            Pressure::Stress => self.site.limits.stress_command_time_limit,
+        }
+    }
+
+    /// Takes in what the client has sent.
+    async fn read(&mut self) -> Result<(), Ended> {
+        let input = &mut self.input;
+        match wire::fill(&mut self.stream, |bytes| input.push(bytes)).await {
+            Ok(0) | Err(_) => Err(Ended(Outcome::HungUp)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// The one place that speaks to the client before the relay.
+    async fn say(&mut self, replies: &[Reply], delay: Option<Duration>) -> Result<(), Ended> {
+        if let Some(delay) = delay {
+            sleep(delay).await;
+        }
+        let mut bytes = Vec::new();
+        replies.iter().for_each(|reply| bytes.extend(reply.to_wire()));
+        let limit = self.time_limit();
+        match wire::send(&mut self.stream, &bytes, limit).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Ended(Outcome::TimedOut)),
+            Err(_) => Err(Ended(Outcome::HungUp)),
+        }
+    }
+
+    /// Says why not, and closes.
+    async fn refuse(mut self, reply: &Reply, outcome: Outcome) -> Result<Outcome, Ended> {
+        self.say(slice::from_ref(reply), None).await?;
+        wire::close(&mut self.stream).await;
+        Ok(outcome)
+    }
+}
+
+/// Counts what the rate limits are about: MAIL, and recipients.
+fn within_rates(place: &rate::Connection, stage: Stage) -> Result<(), Exceeded> {
+    match stage {
+        Stage::Mail => place.mail(Instant::now()),
+        Stage::Rcpt | Stage::Vrfy => place.rcpt(Instant::now()),
+        Stage::Connect | Stage::Helo | Stage::Data | Stage::Etrn => Ok(()),
+    }
+}
+
+/// Whether the client has passed every test that it was held to.
+fn has_passed(session: &Session) -> bool {
+    let screened = session.screened();
+    session.standing().is_none() && !screened.failed() && session.passed().len() == screened.deep().len()
+}

@@ -197,6 +197,11 @@ impl Seat {
         self.state
     }
 
+    /// Whether the house is nearly full.
+    pub fn pressure(&self, limits: &Settings) -> Pressure {
+        self.seats.pressure(limits)
+    }
+
     /// Goes on to speaking SMTP.
     pub fn converse(&mut self) {
         self.move_to(State::Dialogue);

@@ -44,7 +44,7 @@ impl Problem {
     }
 
     /// A problem at a place, about no value in particular.
-    pub(super) fn at(place: Place, what: impl Into<String>) -> Self {
+    pub fn at(place: Place, what: impl Into<String>) -> Self {
         Self { place, key: None, value: None, what: what.into() }
     }
 

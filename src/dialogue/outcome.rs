@@ -33,6 +33,15 @@ impl Session {
         }
     }
 
+    /// The client does this more often than it may: `reply` says so, and it is an error of the client's own making.
+    pub fn limited(&mut self, pending: &Pending, reply: Reply) -> Step {
+        let envelope = self.envelope_of(&pending.command);
+        if matches!(pending.command, Awaited::Rcpt(_)) {
+            self.blame(Fault::Client);
+        }
+        self.refuse(envelope, reply, RefusedBy::Limit, Some(Class::Client))
+    }
+
     /// The backend's answer to a recipient is the answer, in its own words. A refusal is no error of the client's
     /// own making.
     pub fn answered(&mut self, checked: Checked, reply: Reply) -> Step {

@@ -14,7 +14,7 @@ pub use settings::{Address, Identity, Settings};
 
 use std::sync::Arc;
 
-use crate::dialogue::Checked;
+use crate::dialogue::{Checked, Passthrough};
 use crate::proxy_protocol::Endpoints;
 use crate::screen::Passed;
 use crate::smtp::capability::Capabilities;
@@ -68,11 +68,17 @@ impl Backends {
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Backend {
+    server: Address,
     socket: Socket,
     unread: Vec<u8>,
 }
 
 impl Backend {
+    /// The server's name, as configured.
+    pub fn server(&self) -> String {
+        self.server.to_string()
+    }
+
     /// Gives the connection up to the relay: the socket, and what was read from it that nobody has seen.
     pub fn release(self) -> (Socket, Vec<u8>) {
         (self.socket, self.unread)
@@ -101,6 +107,18 @@ impl Handoff {
         Err(Unavailable { server: None })
     }
 
+    /// The server that was opened, as configured.
+    pub fn server(&self) -> Option<String> {
+        self.backend.as_ref().map(Backend::server)
+    }
+
+    /// Replays what the session has come to, STARTTLS or AUTH last, without waiting for its answer: that is the
+    /// client's, and comes through the relay.
+    pub async fn pass_through(&mut self, passthrough: &Passthrough) -> Result<(), Unavailable> {
+        let _ = passthrough;
+        Err(Unavailable { server: None })
+    }
+
     /// The backend in the state in which the last reply left it, for the relay; `None` if none is open.
     pub fn into_backend(self) -> Option<Backend> {
         self.backend
@@ -115,6 +133,11 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
+    /// What a client is told that was not greeted yet.
+    pub fn reply_at_connect(&self) -> Reply {
+        Reply::new(421, "4.3.2 Service temporarily unavailable")
+    }
+
     /// What the client is told: come again.
     pub fn reply(&self) -> Reply {
         Reply::new(451, "4.3.0 Service temporarily unavailable")

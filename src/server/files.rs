@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 const RESERVE: u64 = 1_024;
 
 /// Raises the soft limit to the hard one, and returns what is in force.
-pub fn raise_limit() -> u64 {
+pub(super) fn raise_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1_024 };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         return hard;
@@ -15,7 +15,7 @@ pub fn raise_limit() -> u64 {
 }
 
 /// How many connections fit under a descriptor limit: each may come to need two, its own and the backend's.
-pub fn connections_within(limit: u64) -> usize {
+pub(super) fn connections_within(limit: u64) -> usize {
     let reserve = RESERVE.min(limit / 4);
     usize::try_from((limit - reserve) / 2).unwrap_or(usize::MAX)
 }

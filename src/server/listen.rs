@@ -1,6 +1,5 @@
 //! Listening sockets: a deep backlog, options that accepted sockets inherit, and no second socket on one address.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
@@ -11,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 const BACKLOG: i32 = 65_535;
 
 /// Opens a listening socket on `address`.
-pub fn open(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // One listener, one family: `[::]:25` beside `0.0.0.0:25` must not clash.
@@ -25,11 +24,6 @@ pub fn open(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-/// How deep the kernel lets a backlog be: a burst beyond it loses SYNs.
-pub fn kernel_backlog() -> Option<u32> {
-    fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
 }
 
 /// Says `text` to a client that gets no seat, and closes; never waits for it.

@@ -1,0 +1,133 @@
+//! From a configuration to what connections meet: tables loaded, lists read, certificates opened.
+//!
+//! Everything that can be wrong with it is found here, at once, and told as [`Fault`]s; a [`Site`] that exists works.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::interval;
+
+use crate::allowlist::Allowlist;
+use crate::config::Config;
+use crate::connection::Site;
+use crate::dns::Resolver;
+use crate::handoff::Backends;
+use crate::policy::Policy;
+use crate::rate::Rates;
+use crate::screen::Screen;
+use crate::table::{Refresh, Refreshed};
+use crate::tls::{Acceptor, Starttls};
+
+/// How often files are looked at for changes.
+const LOOK_AT_FILES: Duration = Duration::from_secs(10);
+
+/// Something that the configuration names and that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Fault(String);
+
+impl Fault {
+    fn new(fault: impl Display) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+/// Builds what connections meet. `before` is the site in force, whose health of DNS lists is taken over.
+pub(super) fn build(
+    config: &Config,
+    allowlist: &Arc<Allowlist>,
+    rates: &Rates,
+    before: Option<&Site>,
+) -> Result<Site, Vec<Fault>> {
+    let resolver = resolver(config).map_err(|fault| vec![fault])?;
+    let screen = screen(config, resolver.clone());
+    let policy = policy(config, resolver.clone());
+    let tls = tls(config);
+    let (screen, policy, tls) = match (screen, policy, tls) {
+        (Ok(screen), Ok(policy), Ok(tls)) => (screen, policy, tls),
+        (screen, policy, tls) => {
+            let tls = tls.err().map(|fault| vec![fault]);
+            return Err([screen.err(), policy.err(), tls].into_iter().flatten().flatten().collect());
+        }
+    };
+    Ok(Site {
+        limits: config.limits.clone(),
+        screen: match before {
+            Some(before) => screen.succeeding(&before.screen),
+            None => screen,
+        },
+        dialogue: Arc::new(config.dialogue.clone()),
+        policy,
+        backends: Arc::new(Backends::new(&config.backend, &config.hostname)),
+        relay: config.relay.clone(),
+        starttls: config.tls.starttls,
+        tls,
+        auth: config.auth,
+        resolver,
+        allowlist: Arc::clone(allowlist),
+        rates: rates.clone(),
+    })
+}
+
+/// Whom to ask for names.
+pub fn resolver(config: &Config) -> Result<Resolver, Fault> {
+    Resolver::new(&config.dns).map_err(Fault::new)
+}
+
+/// The tests before the greeting.
+pub fn screen(config: &Config, resolver: Resolver) -> Result<Screen, Vec<Fault>> {
+    let networks = Arc::clone(&config.networks);
+    Screen::new(config.screen.clone(), &config.dnsbl, &config.hostname, networks, resolver, &config.base)
+        .map_err(|errors| errors.into_iter().map(Fault::new).collect())
+}
+
+/// The restriction lists.
+pub fn policy(config: &Config, resolver: Resolver) -> Result<Policy, Vec<Fault>> {
+    Policy::new(crate::policy::Settings::default(), resolver, &config.base)
+        .map_err(|problems| problems.into_iter().map(Fault::new).collect())
+}
+
+fn tls(config: &Config) -> Result<Option<Acceptor>, Fault> {
+    match config.tls.starttls {
+        Starttls::Terminate => Acceptor::new(&config.tls).map(Some).map_err(Fault::new),
+        Starttls::Passthrough | Starttls::Off => Ok(None),
+    }
+}
+
+/// What goes on beside the connections for as long as a site is in force; dropped with its set.
+pub(super) fn background(site: &Arc<Site>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let asked = Arc::clone(&site.backends);
+    tasks.spawn(async move { asked.learn().await });
+    let tested = Arc::clone(site);
+    tasks.spawn(async move { tested.screen.run_self_tests().await });
+    let tables = site.screen.tables();
+    tasks.spawn(async move { follow_files(tables).await });
+    tasks
+}
+
+/// Reads tables again when their files change; a broken new version is told of once, and the old one stays.
+async fn follow_files(tables: Vec<Arc<dyn Refresh>>) {
+    let tables = Arc::new(tables);
+    let mut ticks = interval(LOOK_AT_FILES);
+    loop {
+        ticks.tick().await;
+        let tables = Arc::clone(&tables);
+        // Off the network path: a table may be large and its disk slow.
+        let _ = spawn_blocking(move || tables.iter().for_each(|table| tell(table.refresh()))).await;
+    }
+}
+
+fn tell(refreshed: Refreshed) {
+    match refreshed {
+        Refreshed::Unchanged => {}
+        Refreshed::Replaced(files) => tracing::info!(?files, "tables read again"),
+        Refreshed::Kept(errors) => {
+            for error in errors {
+                tracing::warn!("{error}; the version in use stays");
+            }
+        }
+    }
+}
