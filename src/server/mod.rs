@@ -239,6 +239,7 @@ impl Answers for House {
             seats: self.seats.totals(),
             limits: site.limits.clone(),
             dns: site.resolver.totals(),
+            lists: site.screen.list_statistics(),
             allowlist: self.allowlist.totals(),
             relay: crate::relay::totals(),
             log_dropped: self.log_dropped.as_ref().map_or(0, Dropped::lines),
