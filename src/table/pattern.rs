@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fancy_regex::{Regex, RegexBuilder};
+use fancy_regex::{BytesMode, Regex, RegexBuilder};
 
 use super::dialect::{self, Syntax};
 use super::error::Findings;
@@ -74,19 +74,24 @@ impl Rule {
             return Ok(None);
         }
         let Some(template) = &self.template else { return Ok(Some(Cow::Borrowed(values.text(self.value)))) };
-        let groups = self.pattern.regex.captures(key).map_err(|error| self.pattern.trouble(&error))?;
-        let group =
-            |number| groups.as_ref().and_then(|groups| groups.get(number)).map_or("", |group| group.as_str());
-        match template.expand(group) {
-            empty if empty.is_empty() => Err(format!("line {}: the value came out empty", self.pattern.line)),
-            value => Ok(Some(Cow::Owned(value))),
+        let groups =
+            self.pattern.regex.captures(key.as_bytes()).map_err(|error| self.pattern.trouble(&error))?;
+        let group = |number| {
+            groups.as_ref().and_then(|groups| groups.get(number)).map_or(&[][..], |group| group.as_bytes())
+        };
+        match String::from_utf8(template.expand(group)) {
+            Ok(empty) if empty.is_empty() => {
+                Err(format!("line {}: the value came out empty", self.pattern.line))
+            }
+            Ok(value) => Ok(Some(Cow::Owned(value))),
+            Err(_) => Err(format!("line {}: the value came out with half a character", self.pattern.line)),
         }
     }
 }
 
 impl Pattern {
     fn holds(&self, key: &str) -> Result<bool, String> {
-        let matches = self.regex.is_match(key).map_err(|error| self.trouble(&error))?;
+        let matches = self.regex.is_match(key.as_bytes()).map_err(|error| self.trouble(&error))?;
         Ok(matches != self.negated)
     }
 
@@ -258,6 +263,7 @@ fn closing(body: &str, delimiter: char) -> Option<usize> {
 
 fn build(builder: &mut RegexBuilder) -> Result<Regex, String> {
     builder
+        .bytes_mode(BytesMode::Ascii)
         .backtrack_limit(BACKTRACK_LIMIT)
         .delegate_size_limit(SIZE_LIMIT)
         .delegate_dfa_size_limit(CACHE_LIMIT)

@@ -41,12 +41,15 @@ impl Template {
     }
 
     /// The value; `group` gives the text of a group, empty if it did not take part in the match.
-    pub(super) fn expand<'k>(&self, group: impl Fn(usize) -> &'k str) -> String {
-        let text = |part| match part {
-            &Part::Group(number) => group(number),
-            Part::Text(text) => text.as_str(),
-        };
-        self.parts.iter().map(text).collect()
+    pub(super) fn expand<'k>(&self, group: impl Fn(usize) -> &'k [u8]) -> Vec<u8> {
+        let mut value = Vec::new();
+        for part in &self.parts {
+            value.extend_from_slice(match part {
+                Part::Group(number) => group(*number),
+                Part::Text(text) => text.as_bytes(),
+            });
+        }
+        value
     }
 }
 
@@ -88,7 +91,7 @@ mod tests {
         assert!(template.contains("${1}b"), "{template}");
         let template = Template::parse("a$1 ${2}c $(1)$$1").unwrap();
         assert_eq!(template.highest_group(), 2);
-        assert_eq!(template.expand(|group| ["", "one", "two"][group]), "aone twoc one$1");
+        assert_eq!(template.expand(|group| [&b""[..], b"one", b"two"][group]), b"aone twoc one$1");
         assert_eq!(Template::parse("plain").unwrap().highest_group(), 0);
     }
 

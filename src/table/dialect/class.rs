@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Rest, push_code, take, take_all};
+use super::{Rest, push_octet, take, take_all};
 
 /// A bracket expression that is being built.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl Class {
     }
 
     pub(super) fn push(&mut self, c: char) {
-        push_code(&mut self.0, c);
+        push_octet(&mut self.0, c);
     }
 
     pub(super) fn range(&mut self, from: char, to: char) -> Result<(), String> {

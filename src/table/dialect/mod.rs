@@ -4,6 +4,8 @@
 //! boundary to one and a `<` to the other, `\h` a blank or a hexadecimal digit, `[a&&b]` three characters or an
 //! intersection, `a+?` optional or lazy. So patterns are not passed on but translated, and what has no translation
 //! is refused when the table is loaded.
+//!
+//! Postfix runs both kinds on octets, in the C locale. So do we: `.` is one octet, and only ASCII has letters.
 
 mod class;
 mod pcre;
@@ -12,24 +14,25 @@ mod posix;
 pub(super) use pcre::translate as pcre;
 pub(super) use posix::{Syntax, translate as posix};
 
-use std::iter::Peekable;
-use std::str::Chars;
+use std::iter::{Map, Peekable};
+use std::str::Bytes;
 
-/// The pattern, from where the reader is.
-type Rest<'a> = Peekable<Chars<'a>>;
+/// The pattern, from where the reader is: octets, each as the character of that code.
+type Rest<'a> = Peekable<Map<Bytes<'a>, fn(u8) -> char>>;
 
-/// Writes `c` so that the engine takes it for itself.
-fn push_literal(out: &mut String, c: char) {
-    if "\\.+*?()|[]{}^$#&-~".contains(c) || c.is_ascii_whitespace() {
-        push_code(out, c);
-    } else {
-        out.push(c);
-    }
+/// The octets of `pattern`.
+fn octets(pattern: &str) -> Rest<'_> {
+    let as_char: fn(u8) -> char = char::from;
+    pattern.bytes().map(as_char).peekable()
 }
 
-/// Writes `c` as its code, which no mode of the engine takes for anything else.
-fn push_code(out: &mut String, c: char) {
-    out.push_str(&format!("\\x{{{:X}}}", u32::from(c)));
+/// Writes the octet `c` so that the engine takes it for itself, in every mode and place.
+fn push_octet(out: &mut String, c: char) {
+    if c.is_ascii_alphanumeric() {
+        out.push(c);
+    } else {
+        out.push_str(&format!("\\x{:02X}", u32::from(c)));
+    }
 }
 
 /// Takes `wanted` if it comes next.

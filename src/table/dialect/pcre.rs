@@ -1,10 +1,11 @@
-//! `pcre:`: Perl-compatible patterns as PCRE2 reads them in UTF mode, where `\d`, `\w`, `\s` and the POSIX classes
-//! know ASCII alone.
+//! `pcre:`: Perl-compatible patterns as PCRE2 reads them.
 //!
-//! What the engine lacks is refused by name: branch reset `(?|…)`, callouts, `\C`, `\X`.
+//! What the engine lacks is refused by name: branch reset `(?|…)`, callouts, verbs, `\C`, `\X`, `\p`.
 
 use super::class::Class;
-use super::{Interval, Rest, push_literal, take, take_all, take_interval, take_number, take_until};
+use super::{Interval, Rest, octets, push_octet, take, take_all, take_interval, take_number, take_until};
+
+use Spelling::{Escaped, Plain};
 
 /// The options that a pattern can switch within itself, as the letters of `(?imsxU)`.
 type Options = Vec<char>;
@@ -13,8 +14,9 @@ const OPTIONS: &str = "imsxU";
 
 /// The pattern in the engine's syntax. `options` are the letters in force at its start.
 pub(crate) fn translate(pattern: &str, options: &str) -> Result<String, String> {
-    let mut writer = Writer { out: String::new(), options: options.chars().collect(), groups: Vec::new() };
-    let mut rest = pattern.chars().peekable();
+    let mut writer =
+        Writer { out: String::new(), options: options.chars().collect(), groups: Vec::new(), captures: 0 };
+    let mut rest = octets(pattern);
     while let Some(c) = rest.next() {
         writer.push(c, &mut rest)?;
     }
@@ -26,33 +28,30 @@ struct Writer {
     options: Options,
     /// The options at the beginning of each open group.
     groups: Vec<Options>,
+    /// Capturing groups so far.
+    captures: usize,
 }
 
 impl Writer {
     fn push(&mut self, c: char, rest: &mut Rest<'_>) -> Result<(), String> {
         match c {
-            '\\' => self.escape(rest)?,
+            '\\' => return self.escape(rest),
             '[' => self.bracket(rest)?,
             '(' => return self.open(rest),
             ')' => return self.close(rest),
+            '|' | '^' | '$' => {
+                self.out.push(c);
+                return Ok(());
+            }
             '#' if self.is_on('x') => {
                 take_until(rest, '\n');
                 return Ok(());
             }
-            '|' => {
-                self.out.push(c);
-                return Ok(());
-            }
-            c if c.is_ascii_whitespace() && self.is_on('x') => {
-                self.out.push(c);
-                return Ok(());
-            }
+            c if c.is_ascii_whitespace() && self.is_on('x') => return Ok(()),
             '*' | '+' | '?' => return Err(format!("`{c}` has nothing before it to repeat")),
-            '{' if self.interval(rest)?.is_some() => {
-                return Err("a {…} has nothing before it to repeat".to_owned());
-            }
-            '.' | '^' | '$' => self.out.push(c),
-            c => push_literal(&mut self.out, c),
+            '{' if interval(rest)?.is_some() => return Err("`{` has nothing before it to repeat".to_owned()),
+            '.' => self.out.push('.'),
+            c => push_octet(&mut self.out, c),
         }
         self.repetition(rest)
     }
@@ -63,13 +62,13 @@ impl Writer {
 
     /// What repeats the item before, with the `?` or `+` behind it.
     fn repetition(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
-        while self.is_on('x') && rest.next_if(char::is_ascii_whitespace).is_some() {}
-        let Some(repetition) = self.take_repetition(rest)? else { return Ok(()) };
+        self.skip_comments(rest)?;
+        let Some(repetition) = take_repetition(rest)? else { return Ok(()) };
         self.out.push_str(&repetition);
         if let Some(mode) = rest.next_if(|c| matches!(c, '?' | '+')) {
             self.out.push(mode);
         }
-        match self.take_repetition(rest)? {
+        match take_repetition(rest)? {
             None => Ok(()),
             Some(second) => {
                 Err(format!("`{second}` repeats a repetition: put that in a group, (?:…){second}"))
@@ -77,36 +76,16 @@ impl Writer {
         }
     }
 
-    fn take_repetition(&mut self, rest: &mut Rest<'_>) -> Result<Option<String>, String> {
-        if let Some(c) = rest.next_if(|c| matches!(c, '*' | '+' | '?')) {
-            return Ok(Some(c.to_string()));
-        }
-        let mut ahead = rest.clone();
-        if !take(&mut ahead, '{') {
-            return Ok(None);
-        }
-        let interval = self.interval(&mut ahead)?;
-        if interval.is_some() {
-            *rest = ahead;
-        }
-        Ok(interval)
-    }
-
-    /// An interval with `{` already gone; a brace that begins none is an ordinary character.
-    fn interval(&self, rest: &mut Rest<'_>) -> Result<Option<String>, String> {
-        match take_interval(rest, "}") {
-            None => Ok(None),
-            Some(Interval { least: None, .. }) => {
-                // A repetition since PCRE2 10.43, plain characters before.
-                Err("`{,n}` means two things: write {0,n}, or \\{ for the character".to_owned())
+    /// Passes over what may stand between an item and its repetition.
+    fn skip_comments(&self, rest: &mut Rest<'_>) -> Result<(), String> {
+        loop {
+            if take_all(rest, "(?#") {
+                take_until(rest, ')').ok_or("a comment (?#…) is not closed")?;
+            } else if self.is_on('x') && take(rest, '#') {
+                take_until(rest, '\n');
+            } else if !self.is_on('x') || rest.next_if(char::is_ascii_whitespace).is_none() {
+                return Ok(());
             }
-            Some(Interval { least: Some(least), most: Some(most) }) if least > most => {
-                Err(format!("`{{{least},{most}}}` goes backwards"))
-            }
-            Some(Interval { least: Some(least), most: Some(most) }) => {
-                Ok(Some(format!("{{{least},{most}}}")))
-            }
-            Some(Interval { least: Some(least), most: None }) => Ok(Some(format!("{{{least},}}"))),
         }
     }
 
@@ -118,6 +97,7 @@ impl Writer {
             return Err("(*VERB) is not supported".to_owned());
         }
         if !take(rest, '?') {
+            self.captures += 1;
             self.out.push('(');
             return Ok(());
         }
@@ -132,6 +112,7 @@ impl Writer {
         for (open, close) in [("P<", '>'), ("<", '>'), ("'", '\'')] {
             if take_all(rest, open) {
                 let name = take_until(rest, close).ok_or("a group's name is not closed")?;
+                self.captures += 1;
                 self.out.push_str(&format!("(?<{name}>"));
                 return Ok(());
             }
@@ -221,34 +202,46 @@ impl Writer {
     /// What stands behind a backslash, outside of brackets.
     fn escape(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
         let c = rest.next().ok_or(BACKSLASH)?;
-        if let Some(class) = class_of(c) {
-            self.out.push_str(class);
-            return Ok(());
-        }
         match c {
+            'A' | 'z' | 'Z' | 'b' | 'B' | 'G' | 'K' => {
+                self.out.push('\\');
+                self.out.push(c);
+                return Ok(());
+            }
+            'E' => return Ok(()),
             'Q' => {
                 while !take_all(rest, "\\E") {
                     let Some(c) = rest.next() else { break };
-                    push_literal(&mut self.out, c);
+                    push_octet(&mut self.out, c);
                 }
             }
-            'E' => {}
-            'A' | 'z' | 'Z' | 'b' | 'B' | 'G' | 'K' | 'N' | 'R' => self.out.push_str(&format!("\\{c}")),
-            'p' | 'P' => self.out.push_str(&property(c, rest)?),
-            '1'..='9' => {
-                let mut digits = c.to_string();
-                while let Some(digit) = rest.next_if(char::is_ascii_digit) {
-                    digits.push(digit);
-                }
-                if digits.len() > 1 {
-                    return Err(format!(
-                        "`\\{digits}` means two things: write \\g{{{digits}}} or \\o{{{digits}}}"
-                    ));
-                }
-                self.out.push_str(&format!("(?:\\{digits})"));
+            'N' | 'R' => {
+                self.out.push('\\');
+                self.out.push(c);
             }
+            '1'..='9' => self.number(c, rest)?,
             'g' | 'k' => self.out.push_str(&named_reference(c, rest)?),
-            c => push_literal(&mut self.out, character(c, rest)?),
+            c => match class_of(c) {
+                Some(class) => self.out.push_str(class),
+                None => push_octet(&mut self.out, character(c, rest)?),
+            },
+        }
+        self.repetition(rest)
+    }
+
+    /// A group's text again; or an octet, if the number has two digits or more and there are not that many groups.
+    fn number(&mut self, first: char, rest: &mut Rest<'_>) -> Result<(), String> {
+        let mut ahead = rest.clone();
+        let mut digits = first.to_string();
+        while let Some(digit) = ahead.next_if(char::is_ascii_digit) {
+            digits.push(digit);
+        }
+        let group = digits.parse().unwrap_or(usize::MAX);
+        if group < 10 || group <= self.captures || first > '7' {
+            *rest = ahead;
+            self.out.push_str(&format!("(?:\\{group})"));
+        } else {
+            push_octet(&mut self.out, octal(first, rest)?);
         }
         Ok(())
     }
@@ -258,87 +251,122 @@ impl Writer {
         let mut class = Class::open(rest);
         let mut first = true;
         loop {
-            let from = match element(rest, &mut class)? {
-                Element::End if !first => break,
-                Element::End => ']',
-                Element::Class => {
-                    first = false;
-                    continue;
+            match element(rest, &mut class)? {
+                Element::Char(']', Plain) if !first => break,
+                Element::Char(from, _) if is_range(rest) => {
+                    rest.next();
+                    match element(rest, &mut class)? {
+                        Element::Char(to, _) => class.range(from, to)?,
+                        Element::Class => return Err(NO_END.to_owned()),
+                    }
                 }
-                Element::Char(c) => c,
-            };
+                Element::Char(c, _) => class.push(c),
+                Element::Class if is_range(rest) => return Err(NO_END.to_owned()),
+                Element::Class => {}
+            }
             first = false;
-            let mut ahead = rest.clone();
-            if !take(&mut ahead, '-') || ahead.peek() == Some(&']') {
-                class.push(from);
-                continue;
-            }
-            // `[a-\d]` is `a`, `-` and the digits.
-            let mut aside = Class::open(&mut "".chars().peekable());
-            match element(&mut ahead, &mut aside)? {
-                Element::Char(to) => {
-                    class.range(from, to)?;
-                    *rest = ahead;
-                }
-                Element::Class | Element::End => class.push(from),
-            }
         }
         self.out.push_str(&class.close());
         Ok(())
     }
 }
 
-/// What comes next in brackets.
-enum Element {
-    Char(char),
-    /// A class; it has been written.
-    Class,
-    End,
+/// What repeats an item, if that comes next.
+fn take_repetition(rest: &mut Rest<'_>) -> Result<Option<String>, String> {
+    if let Some(c) = rest.next_if(|c| matches!(c, '*' | '+' | '?')) {
+        return Ok(Some(c.to_string()));
+    }
+    let mut ahead = rest.clone();
+    if !take(&mut ahead, '{') {
+        return Ok(None);
+    }
+    let interval = interval(&mut ahead)?;
+    if interval.is_some() {
+        *rest = ahead;
+    }
+    Ok(interval)
 }
 
-fn element(rest: &mut Rest<'_>, class: &mut Class) -> Result<Element, String> {
-    match rest.next().ok_or("a [ is not closed")? {
-        ']' => Ok(Element::End),
-        '[' if take(rest, ':') => {
-            class.named(rest)?;
-            Ok(Element::Class)
-        }
-        '\\' => {
-            let c = rest.next().ok_or(BACKSLASH)?;
-            if let Some(known) = class_of(c) {
-                class.nest(known);
-                return Ok(Element::Class);
-            }
-            match c {
-                'p' | 'P' => {
-                    class.nest(&property(c, rest)?);
-                    Ok(Element::Class)
-                }
-                'b' => Ok(Element::Char('\x08')),
-                'Q' | 'E' => Err("\\Q…\\E in brackets is not supported: escape each character".to_owned()),
-                '1'..='7' => octal(c, rest).map(Element::Char),
-                c => character(c, rest).map(Element::Char),
-            }
-        }
-        c => Ok(Element::Char(c)),
+/// An interval with `{` already gone; a brace that begins none is an ordinary character.
+fn interval(rest: &mut Rest<'_>) -> Result<Option<String>, String> {
+    let Some(Interval { least, most }) = take_interval(rest, "}") else { return Ok(None) };
+    match (least, most) {
+        // A repetition since PCRE2 10.43, plain characters before.
+        (None, _) => Err("`{,n}` means two things: write {0,n}, or \\{ for the character".to_owned()),
+        (Some(least), Some(most)) if least > most => Err(format!("`{{{least},{most}}}` goes backwards")),
+        (Some(least), Some(most)) => Ok(Some(format!("{{{least},{most}}}"))),
+        (Some(least), None) => Ok(Some(format!("{{{least},}}"))),
     }
 }
 
+/// What comes next in brackets.
+enum Element {
+    Char(char, Spelling),
+    /// A class; it has been written.
+    Class,
+}
+
+/// Whether a character stands for itself, or behind a backslash.
+enum Spelling {
+    Plain,
+    Escaped,
+}
+
+fn element(rest: &mut Rest<'_>, class: &mut Class) -> Result<Element, String> {
+    let c = match rest.next().ok_or("a [ is not closed")? {
+        '[' if take(rest, ':') => {
+            class.named(rest)?;
+            return Ok(Element::Class);
+        }
+        '[' if is_collating(rest) => {
+            return Err("[.x.] and [=x=] are not supported: write the character".to_owned());
+        }
+        '\\' => rest.next().ok_or(BACKSLASH)?,
+        c => return Ok(Element::Char(c, Plain)),
+    };
+    if let Some(known) = class_of(c) {
+        class.nest(known);
+        return Ok(Element::Class);
+    }
+    let escaped = match c {
+        'b' => '\x08',
+        'Q' | 'E' => return Err("\\Q…\\E in brackets is not supported: escape each character".to_owned()),
+        '1'..='7' => octal(c, rest)?,
+        c => character(c, rest)?,
+    };
+    Ok(Element::Char(escaped, Escaped))
+}
+
+/// Whether `.x.]` or `=x=]` comes next, which PCRE knows but refuses.
+fn is_collating(rest: &Rest<'_>) -> bool {
+    let mut ahead = rest.clone();
+    let Some(kind) = ahead.next_if(|c| matches!(c, '.' | '=')) else { return false };
+    take_until(&mut ahead, ']')
+        .is_some_and(|name| name.len() > 1 && name.ends_with(kind) && !name.contains('\\'))
+}
+
+/// Whether a `-` comes next that is not the last in its brackets.
+fn is_range(rest: &Rest<'_>) -> bool {
+    let mut ahead = rest.clone();
+    take(&mut ahead, '-') && ahead.peek() != Some(&']')
+}
+
+const NO_END: &str = "a range in brackets goes from one character to another";
 const BACKSLASH: &str = "it ends with a backslash";
 
-/// The classes that have a letter, in ASCII; `\h` and `\v` with the few blanks beyond it.
+/// The classes that have a letter.
 fn class_of(letter: char) -> Option<&'static str> {
     Some(match letter {
         'd' => "[0-9]",
         'D' => "[^0-9]",
         'w' => "[0-9A-Za-z_]",
         'W' => "[^0-9A-Za-z_]",
-        's' => r"[ \t\n\x0b\f\r]",
-        'S' => r"[^ \t\n\x0b\f\r]",
-        'h' => r"[\t \x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]",
-        'H' => r"[^\t \x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]",
-        'v' => r"[\n\x0b\f\r\x{85}\x{2028}\x{2029}]",
-        'V' => r"[^\n\x0b\f\r\x{85}\x{2028}\x{2029}]",
+        's' => r"[\x20\t\n\x0B\f\r]",
+        'S' => r"[^\x20\t\n\x0B\f\r]",
+        'h' => r"[\t\x20\xA0]",
+        'H' => r"[^\t\x20\xA0]",
+        'v' => r"[\n\x0B\f\r\x85]",
+        'V' => r"[^\n\x0B\f\r\x85]",
         _ => return None,
     })
 }
@@ -369,6 +397,7 @@ fn character(c: char, rest: &mut Rest<'_>) -> Result<char, String> {
             Some(c) if c.is_ascii_graphic() => char::from((c.to_ascii_uppercase() as u8) ^ 0x40),
             _ => return Err("\\c needs a printable character behind it".to_owned()),
         },
+        'p' | 'P' => return Err(format!("`\\{c}` is not supported: write a class such as [[:upper:]]")),
         c if c.is_ascii_alphanumeric() => return Err(format!("`\\{c}` is not supported")),
         c => c,
     })
@@ -384,24 +413,8 @@ fn octal(first: char, rest: &mut Rest<'_>) -> Result<char, String> {
 }
 
 fn code(digits: &str, radix: u32) -> Result<char, String> {
-    let parsed = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
-    parsed.ok_or_else(|| format!("`{digits}` is no character's code"))
-}
-
-/// `\p{Lu}`, `\p{^Lu}`, `\pL`.
-fn property(letter: char, rest: &mut Rest<'_>) -> Result<String, String> {
-    let name = match rest.next() {
-        Some('{') => take_until(rest, '}'),
-        Some(c) if c.is_ascii_alphabetic() => Some(c.to_string()),
-        _ => None,
-    };
-    let name =
-        name.ok_or_else(|| format!("\\{letter} needs a property behind it, such as \\{letter}{{L}}"))?;
-    Ok(match (name.strip_prefix('^'), letter) {
-        (None, letter) => format!("\\{letter}{{{name}}}"),
-        (Some(name), 'p') => format!("\\P{{{name}}}"),
-        (Some(name), _) => format!("\\p{{{name}}}"),
-    })
+    let octet = u8::from_str_radix(digits, radix).map(char::from);
+    octet.map_err(|_| format!("`{digits}` is no octet's code: patterns run on octets, 0 to {{FF}}"))
 }
 
 /// `\g{1}`, `\g1`, `\g{-1}`, `\k<name>`, `\k'name'`, `\k{name}`: a group's text again. `\g<1>`: its pattern again.

@@ -1,11 +1,10 @@
-//! `regexp:`: POSIX regular expressions (IEEE 1003.1 chapter 9) as the GNU C library reads them, in the C locale but
-//! by characters instead of octets.
+//! `regexp:`: POSIX regular expressions (IEEE 1003.1 chapter 9) as the GNU C library reads them.
 //!
 //! One difference remains: where a pattern can match in several ways, POSIX prefers the longest match and the engine
 //! the first alternative. It can show in `$1`, never in whether a key matches.
 
 use super::class::Class;
-use super::{Interval, Rest, push_literal, take, take_interval};
+use super::{Interval, Rest, octets, push_octet, take, take_interval};
 
 /// Which characters are operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,19 +17,29 @@ pub(crate) enum Syntax {
 
 /// The pattern in the engine's syntax.
 pub(crate) fn translate(pattern: &str, syntax: Syntax) -> Result<String, String> {
-    let mut writer = Writer { syntax, out: String::new(), groups: Vec::new(), last: Last::Start };
-    let mut rest = pattern.chars().peekable();
+    let mut writer = Writer {
+        syntax,
+        out: String::new(),
+        open: Vec::new(),
+        groups: 0,
+        closed: Vec::new(),
+        last: Last::Start,
+    };
+    let mut rest = octets(pattern);
     while let Some(c) = rest.next() {
         writer.push(c, &mut rest)?;
     }
-    if writer.groups.is_empty() { Ok(writer.out) } else { Err("a ( is not closed".to_owned()) }
+    if writer.open.is_empty() { Ok(writer.out) } else { Err("a ( is not closed".to_owned()) }
 }
 
 struct Writer {
     syntax: Syntax,
     out: String,
-    /// Where the open groups begin in `out`.
-    groups: Vec<usize>,
+    /// The open groups: their number, and where they begin in `out`.
+    open: Vec<(u32, usize)>,
+    /// How many groups there are so far, and which of them are closed.
+    groups: u32,
+    closed: Vec<u32>,
     last: Last,
 }
 
@@ -61,7 +70,7 @@ impl Writer {
                 Syntax::Basic => self.literal(operator),
                 Syntax::Extended => return self.operator(operator, rest),
             },
-            '*' if self.syntax == Syntax::Basic && matches!(self.last, Last::Start | Last::Anchor) => {
+            '*' if self.syntax == Syntax::Basic && self.is_at_start() => {
                 self.literal('*');
             }
             '*' => return self.repeat("*"),
@@ -80,12 +89,14 @@ impl Writer {
     fn operator(&mut self, operator: char, rest: &mut Rest<'_>) -> Result<(), String> {
         match operator {
             '(' => {
-                self.groups.push(self.out.len());
+                self.groups += 1;
+                self.open.push((self.groups, self.out.len()));
                 self.out.push('(');
                 self.last = Last::Start;
             }
-            ')' => match (self.groups.pop(), self.syntax) {
-                (Some(start), _) => {
+            ')' => match (self.open.pop(), self.syntax) {
+                (Some((number, start)), _) => {
+                    self.closed.push(number);
                     self.out.push(')');
                     self.last = Last::Atom(start);
                 }
@@ -97,14 +108,20 @@ impl Writer {
                 self.last = Last::Start;
             }
             '{' => return self.interval(rest),
+            '+' | '?' if self.syntax == Syntax::Basic && self.is_at_start() => self.literal(operator),
             '}' => self.literal('}'),
-            '?' if matches!(self.last, Last::Start) && !self.groups.is_empty() => {
+            '?' if matches!(self.last, Last::Start) && !self.open.is_empty() => {
                 return Err("`(?` is not POSIX: use a pcre: table for it".to_owned());
             }
             '+' => return self.repeat("+"),
             _ => return self.repeat("?"),
         }
         Ok(())
+    }
+
+    /// Whether nothing is there that could be repeated; basic expressions take `*` literally then.
+    fn is_at_start(&self) -> bool {
+        matches!(self.last, Last::Start | Last::Anchor)
     }
 
     fn interval(&mut self, rest: &mut Rest<'_>) -> Result<(), String> {
@@ -128,6 +145,9 @@ impl Writer {
     fn repeat(&mut self, repetition: &str) -> Result<(), String> {
         let start = match self.last {
             Last::Atom(start) => start,
+            Last::Repeated(_) if self.syntax == Syntax::Basic && !matches!(repetition, "+" | "?") => {
+                return Err(format!("`{repetition}` repeats a repetition"));
+            }
             Last::Repeated(start) => {
                 self.out.insert_str(start, "(?:");
                 self.out.push(')');
@@ -152,7 +172,10 @@ impl Writer {
             'b' | 'B' | '<' | '>' => self.anchor(&format!("\\{c}")),
             '`' => self.anchor(r"\A"),
             '\'' => self.anchor(r"\z"),
-            '1'..='9' => self.atom(&format!("(?:\\{c})")),
+            '1'..='9' if c.to_digit(10).is_some_and(|number| self.closed.contains(&number)) => {
+                self.atom(&format!("(?:\\{c})"));
+            }
+            '1'..='9' => return Err(format!("`\\{c}` refers to a group that is not closed before it")),
             // POSIX leaves it open. With the GNU library such a pattern matches nothing where case is ignored.
             c if c.is_ascii_alphanumeric() => {
                 return Err(format!(
@@ -166,7 +189,7 @@ impl Writer {
 
     fn literal(&mut self, c: char) {
         self.last = Last::Atom(self.out.len());
-        push_literal(&mut self.out, c);
+        push_octet(&mut self.out, c);
     }
 
     fn atom(&mut self, text: &str) {
@@ -196,38 +219,62 @@ fn ends(rest: &Rest<'_>) -> bool {
 
 /// `[…]` with `[` already gone. A backslash is nothing special in it.
 fn bracket(rest: &mut Rest<'_>) -> Result<String, String> {
-    let unclosed = || "a [ is not closed".to_owned();
     let mut class = Class::open(rest);
     let mut first = true;
     loop {
-        let from = match rest.next().ok_or_else(unclosed)? {
-            ']' if !first => return Ok(class.close()),
-            '[' if take(rest, ':') => {
-                class.named(rest)?;
-                first = false;
-                continue;
+        match element(rest)? {
+            Element::Plain(']') if !first => return Ok(class.close()),
+            Element::Plain('-') if !first && rest.peek() != Some(&']') => {
+                return Err(
+                    "a `-` in brackets stands first or last, or between the ends of a range".to_owned()
+                );
             }
-            c => element(c, rest)?,
-        };
-        first = false;
-        let mut ahead = rest.clone();
-        if !take(&mut ahead, '-') || ahead.peek() == Some(&']') {
-            class.push(from);
-            continue;
+            Element::Plain(from) | Element::Collating(from) if is_range(rest) => {
+                rest.next();
+                match element(rest)? {
+                    Element::Plain(to) | Element::Collating(to) => class.range(from, to)?,
+                    Element::Class | Element::Equivalent(_) => return Err(NO_END.to_owned()),
+                }
+            }
+            Element::Class | Element::Equivalent(_) if is_range(rest) => return Err(NO_END.to_owned()),
+            Element::Class => class.named(rest)?,
+            Element::Plain(c) | Element::Collating(c) | Element::Equivalent(c) => class.push(c),
         }
-        let to = ahead.next().ok_or_else(unclosed)?;
-        let to = element(to, &mut ahead)?;
-        class.range(from, to)?;
-        *rest = ahead;
+        first = false;
     }
 }
 
-/// One character of a bracket expression: itself, `[.x.]` or `[=x=]`.
-fn element(c: char, rest: &mut Rest<'_>) -> Result<char, String> {
-    let Some(kind) = rest.next_if(|kind| c == '[' && matches!(kind, '.' | '=')) else { return Ok(c) };
-    let element = rest.next();
-    match element {
-        Some(element) if take(rest, kind) && take(rest, ']') => Ok(element),
+const NO_END: &str = "a range in brackets goes from one character to another";
+
+/// What comes next in brackets.
+enum Element {
+    Plain(char),
+    /// `[.x.]`
+    Collating(char),
+    /// `[=x=]`
+    Equivalent(char),
+    /// `[:`, and the name of a class behind it.
+    Class,
+}
+
+fn element(rest: &mut Rest<'_>) -> Result<Element, String> {
+    let c = rest.next().ok_or("a [ is not closed")?;
+    let Some(kind) = rest.next_if(|kind| c == '[' && matches!(kind, '.' | '=' | ':')) else {
+        return Ok(Element::Plain(c));
+    };
+    if kind == ':' {
+        return Ok(Element::Class);
+    }
+    match rest.next() {
+        Some(x) if take(rest, kind) && take(rest, ']') => {
+            Ok(if kind == '.' { Element::Collating(x) } else { Element::Equivalent(x) })
+        }
         _ => Err(format!("`[{kind}` needs one character and `{kind}]` behind it")),
     }
+}
+
+/// Whether a `-` comes next that is not the last in its brackets.
+fn is_range(rest: &Rest<'_>) -> bool {
+    let mut ahead = rest.clone();
+    take(&mut ahead, '-') && ahead.peek() != Some(&']')
 }
