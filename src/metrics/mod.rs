@@ -7,13 +7,14 @@
 //! The values of labels come from closed sets or from the configuration. So the number of series depends on the
 //! configuration alone, and no client can fill the memory of a Prometheus.
 
+mod busiest;
 mod family;
 mod process;
 mod rooms;
 mod table;
 
 pub use family::{Family, Kind};
-pub use rooms::Snapshot;
+pub use rooms::{Configuration, Freshness, Snapshot};
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -27,6 +28,7 @@ use crate::rate::Limit;
 use crate::report::{Judge, Outcome, Refusal, Report, TestResult, Verdict};
 use crate::screen::History;
 
+use busiest::Busiest;
 use family::Page;
 use process::Process;
 
@@ -54,6 +56,7 @@ pub struct Metrics {
     scores: Histogram,
     handoffs: [Counter; 2],
     handoff_durations: Histogram,
+    busiest: Busiest,
 }
 
 impl Metrics {
@@ -84,6 +87,7 @@ impl Metrics {
             scores: table::DNSBL_SCORE.register_histogram(&recorder, &[]),
             handoffs: ["ok", "failed"].map(|result| table::HANDOFFS.register_counter(&recorder, &[result])),
             handoff_durations: table::HANDOFF_DURATION.register_histogram(&recorder, &[]),
+            busiest: Busiest::default(),
             recorder,
         }
         .with_closed_sets()
@@ -109,6 +113,7 @@ impl Metrics {
             self.connections[place].increment(1);
         }
         self.durations[report.stage() as usize].record(duration);
+        self.busiest.note(report.ends().client.ip().to_canonical());
         for (test, result) in report.tests() {
             self.tests[test as usize][result as usize].increment(1);
         }
@@ -171,6 +176,7 @@ impl Metrics {
     }
 
     fn process(&self, page: &mut Page, log_dropped: u64) {
+        page.single(&table::BUSIEST, self.busiest.share());
         page.single(&table::LOG_DROPPED, log_dropped);
         page.family(&table::BUILD_INFO, [([env!("CARGO_PKG_VERSION")], 1)]);
         let started = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

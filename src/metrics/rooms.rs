@@ -1,5 +1,7 @@
 //! What other rooms count, written when somebody asks.
 
+use std::time::SystemTime;
+
 use super::family::Page;
 use super::table;
 use crate::allowlist::{self, StoreState};
@@ -22,8 +24,39 @@ pub struct Snapshot {
     pub allowlist: allowlist::Totals,
     /// The relay.
     pub relay: relay::Totals,
+    /// The configuration in force.
+    pub configuration: Configuration,
     /// Log lines dropped.
     pub log_dropped: u64,
+}
+
+/// How the configuration in force came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// When it was loaded.
+    pub loaded: SystemTime,
+    /// Reloads that succeeded.
+    pub reloads: u64,
+    /// Reloads that were refused.
+    pub failures: u64,
+    /// Whether it is what the file says.
+    pub freshness: Freshness,
+}
+
+/// Whether the configuration in force is what its file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is, as far as anybody has asked.
+    #[default]
+    Fresh,
+    /// The last reload was refused.
+    Stale,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self { loaded: SystemTime::UNIX_EPOCH, reloads: 0, failures: 0, freshness: Freshness::Fresh }
+    }
 }
 
 impl Snapshot {
@@ -33,6 +66,7 @@ impl Snapshot {
         lists(page, &self.lists);
         allowlist(page, &self.allowlist);
         relay(page, &self.relay);
+        configuration(page, &self.configuration);
     }
 }
 
@@ -122,4 +156,12 @@ fn relay(page: &mut Page, totals: &relay::Totals) {
     page.single(&table::RELAY_PIPES, totals.pipes);
     page.single(&table::RELAY_PIPE_LIMITED, totals.pipe_limited);
     page.single(&table::RELAY_SPLICE_REFUSED, totals.splice_refused);
+}
+
+fn configuration(page: &mut Page, configuration: &Configuration) {
+    let Configuration { loaded, reloads, failures, freshness } = configuration;
+    page.family(&table::CONFIG_RELOADS, [(["ok"], reloads), (["failed"], failures)]);
+    page.single(&table::CONFIG_FRESH, u8::from(*freshness == Freshness::Fresh));
+    let loaded = loaded.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    page.single(&table::CONFIG_LOADED, loaded.as_secs_f64());
 }

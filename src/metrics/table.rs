@@ -37,6 +37,9 @@ table! {
     RATE_LIMITED = Family::counter(
         "prescreen_rate_limited_total", &["limit"],
         "Times that a client was over one of the limits of what one client may do.");
+    BUSIEST = Family::gauge(
+        "prescreen_busiest_client_ratio", &[],
+        "The share of the last 256 connections that one address had. Near 1, the clients' addresses are probably lost.");
     SESSIONS = Family::gauge(
         "prescreen_sessions", &["state"],
         "Connections now, by where they are: being tested, talking, relayed.");
@@ -126,6 +129,15 @@ table! {
         "prescreen_relay_splice_refused_total", &[],
         "Times that the kernel would not splice.");
 
+    CONFIG_RELOADS = Family::counter(
+        "prescreen_config_reloads_total", &["result"],
+        "Reloads of the configuration: ok, or failed, so that the one before went on.");
+    CONFIG_FRESH = Family::gauge(
+        "prescreen_config_last_reload_successful", &[],
+        "1 if the last reload of the configuration succeeded, or there was none; 0 if it was refused.");
+    CONFIG_LOADED = Family::gauge(
+        "prescreen_config_loaded_timestamp_seconds", &[],
+        "When the configuration in force was loaded, in seconds since the epoch.");
     LOG_DROPPED = Family::counter(
         "prescreen_log_dropped_lines_total", &[],
         "Log lines dropped because their reader was stuck.");
