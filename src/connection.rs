@@ -248,6 +248,7 @@ impl Visit<'_> {
         place: &rate::Connection,
     ) -> Result<Outcome, Ended> {
         self.seat.converse();
+        self.report.reached(State::Dialogue);
         let site = self.site;
         let id = self.report.id().to_string();
         let mut handoff = Handoff::new(Arc::clone(&site.backends), self.ends, id.clone());

@@ -53,9 +53,26 @@ pub enum Freshness {
     Stale,
 }
 
+impl Configuration {
+    /// The one that the program started with.
+    pub fn first(now: SystemTime) -> Self {
+        Self { loaded: now, reloads: 0, failures: 0, freshness: Freshness::Fresh }
+    }
+
+    /// Another is in force from now on.
+    pub fn renewed(&mut self, now: SystemTime) {
+        *self = Self { loaded: now, reloads: self.reloads + 1, freshness: Freshness::Fresh, ..*self };
+    }
+
+    /// Another was refused, and this one goes on.
+    pub fn kept(&mut self) {
+        *self = Self { failures: self.failures + 1, freshness: Freshness::Stale, ..*self };
+    }
+}
+
 impl Default for Configuration {
     fn default() -> Self {
-        Self { loaded: SystemTime::UNIX_EPOCH, reloads: 0, failures: 0, freshness: Freshness::Fresh }
+        Self::first(SystemTime::UNIX_EPOCH)
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -26,7 +27,7 @@ use crate::allowlist::Allowlist;
 use crate::config::{Config, Listener, ProxyProtocol};
 use crate::connection::{self, Arrival, Door, Site};
 use crate::limits::{Acquaintance, Full, Seats};
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::{Configuration, Metrics, Snapshot};
 use crate::proxy_protocol::Endpoints;
 use crate::rate::Rates;
 use crate::report::{Outcome, Report, log::Dropped};
@@ -86,6 +87,7 @@ struct House {
     metrics: Metrics,
     allowlist: Arc<Allowlist>,
     rates: Rates,
+    configuration: Mutex<Configuration>,
     log_dropped: Option<Dropped>,
     observer: Observer,
     sessions: TaskTracker,
@@ -115,6 +117,7 @@ impl Server {
             metrics: Metrics::new(SystemTime::now()),
             allowlist,
             rates,
+            configuration: Mutex::new(Configuration::first(SystemTime::now())),
             log_dropped,
             observer,
             sessions: TaskTracker::new(),
@@ -159,7 +162,12 @@ impl Server {
     pub fn reload(&mut self, mut config: Config) -> Result<(), Vec<Fault>> {
         fit_into_descriptors(&mut config);
         let house = &self.house;
-        let site = site::build(&config, &house.allowlist, &house.rates, Some(&house.site.load_full()))?;
+        let built = site::build(&config, &house.allowlist, &house.rates, Some(&house.site.load_full()));
+        match &built {
+            Ok(_) => house.configuration.lock().renewed(SystemTime::now()),
+            Err(_) => house.configuration.lock().kept(),
+        }
+        let site = built?;
         house.rates.configure(config.rate.clone());
         house.site.store(Arc::new(site));
         self.background = site::background(&house.site.load_full());
@@ -242,6 +250,7 @@ impl Answers for House {
             lists: site.screen.list_statistics(),
             allowlist: self.allowlist.totals(),
             relay: crate::relay::totals(),
+            configuration: *self.configuration.lock(),
             log_dropped: self.log_dropped.as_ref().map_or(0, Dropped::lines),
         })
     }
