@@ -38,6 +38,24 @@ impl Names {
         names
     }
 
+    /// The key in full that a module calls by its last parts.
+    pub(super) fn full(&self, part: &str) -> String {
+        let ends =
+            |key: &&String| key.strip_suffix(part).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        if let Some(key) = self.keys.iter().find(ends) {
+            return key.clone();
+        }
+        // Below a key that is open, users choose the names.
+        let open = self.open.iter().find(|open| {
+            let leaf = open.rsplit('.').next().unwrap_or(open);
+            part.strip_prefix(leaf).is_some_and(|rest| rest.starts_with('.'))
+        });
+        match open {
+            Some(open) => format!("{}{part}", &open[..open.rfind('.').map_or(0, |dot| dot + 1)]),
+            None => part.to_owned(),
+        }
+    }
+
     /// Each environment variable with the key that it sets.
     pub(super) fn variables(&self) -> BTreeMap<String, String> {
         let listen = "listen".to_owned();

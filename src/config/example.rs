@@ -49,7 +49,7 @@ fn write(text: &mut String, section: &Section<'_>) {
 }
 
 /// Breaks a text into comment lines.
-fn comment(text: &mut String, doc: &str) {
+pub(super) fn comment(text: &mut String, doc: &str) {
     let mut line = String::from("#");
     for word in doc.split_whitespace() {
         if line.chars().count() + 1 + word.chars().count() > WIDTH {

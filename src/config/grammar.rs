@@ -175,6 +175,19 @@ pub(super) fn socket(port: Option<u16>) -> Grammar<SocketAddr> {
     }
 }
 
+/// An address.
+pub(super) fn address() -> Grammar<IpAddr> {
+    Grammar {
+        form: "address".to_owned(),
+        read: Box::new(|text| {
+            let wrong = |_| "not an address; write one such as 192.0.2.1 or 2001:db8::1".to_owned();
+            text.trim_start_matches('[').trim_end_matches(']').parse().map_err(wrong)
+        }),
+        show: Box::new(IpAddr::to_string),
+        notation: Notation::Quoted,
+    }
+}
+
 /// An address or a network; bits behind the prefix must be 0, for nobody knows what `10.1.2.3/8` was to mean.
 pub(super) fn network() -> Grammar<IpNet> {
     Grammar {

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use super::Config;
 use super::apply::Origins;
 use super::problem::Problem;
-use crate::table::{Live, MatchList, ParentDomains};
+use crate::table::{Live, MatchList, ParentDomains, words};
 
 /// Loads what several modules share, so that each list is held and followed once.
 pub(super) fn load(config: &mut Config, origins: &Origins) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let parents = if words(&config.policy.parent_domain_matches_subdomains).any(|word| word == "mynetworks") {
+        ParentDomains::Match
+    } else {
+        ParentDomains::DotOnly
+    };
     let mut loaded = |key: &str, text: &str| {
         let (text, base) = (text.to_owned(), config.base.clone());
-        let load = move || MatchList::load(&text, &base, ParentDomains::Match);
+        let load = move || MatchList::load(&text, &base, parents);
         Live::new(load).map(Arc::new).map_err(|errors| {
             let wrong = |error| Problem::of(origins, key, format!("{error}"));
             problems.extend(errors.iter().map(wrong));

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use crate::report::log;
 use crate::screen::{self, dnsbl};
 use crate::table::{Live, MatchList};
-use crate::{allowlist, dialogue, dns, handoff, limits, metrics, rate, relay, tls};
+use crate::{allowlist, dialogue, dns, handoff, limits, metrics, policy, rate, relay, tls};
 
 /// Everything that can be set, with its defaults.
 #[derive(Clone, Debug)]
@@ -66,6 +66,8 @@ pub struct Config {
     pub dialogue: dialogue::Settings,
     /// What becomes of AUTH.
     pub auth: dialogue::Auth,
+    /// Restriction lists, and what they refer to.
+    pub policy: policy::Settings,
     /// How much at once.
     pub limits: limits::Settings,
     /// How much of one client.
@@ -135,10 +137,10 @@ impl Config {
         problems.extend(wrong);
         config.settle();
         problems.extend(lists::load(&mut config, &origins));
-        problems.extend(parts::problems(&config, &origins));
-        let found = check::check(&config, &origins);
-        problems.extend(found.problems);
-        warnings.extend(found.warnings);
+        for found in [parts::check(&config, &origins, &names), check::check(&config, &origins)] {
+            problems.extend(found.problems);
+            warnings.extend(found.warnings);
+        }
         if problems.is_empty() { Ok((config, warnings)) } else { Err(problems) }
     }
 
@@ -148,6 +150,8 @@ impl Config {
             self.hostname = system_hostname();
         }
         self.dialogue.hostname.clone_from(&self.hostname);
+        self.policy.hostname.clone_from(&self.hostname);
+        self.policy.mynetworks.clone_from(&self.mynetworks);
         if self.dialogue.banner.is_empty() {
             self.dialogue.banner = format!("{} ESMTP", self.hostname);
         }
@@ -180,6 +184,7 @@ impl Default for Config {
                 ..Default::default()
             },
             auth: dialogue::Auth::default(),
+            policy: policy::Settings::default(),
             limits: limits::Settings::default(),
             rate: rate::Settings::default(),
             client_event_limit_exceptions: None,

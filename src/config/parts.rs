@@ -4,24 +4,50 @@
 //! of a new configuration is in force.
 
 use super::Config;
-use super::apply::Origins;
-use super::problem::Problem;
+use super::apply::{Names, Origins};
+use super::check::Findings;
+use super::problem::{Problem, Warning};
 use crate::dns::{Resolver, Zone};
+use crate::policy::Policy;
 use crate::screen::{self, Screen, dnsbl};
 use crate::table::LoadError;
 
-/// Everything that keeps a part from being built.
-pub(super) fn problems(config: &Config, origins: &Origins) -> Vec<Problem> {
+/// Everything that keeps a part from being built, or that it warns of.
+pub(super) fn check(config: &Config, origins: &Origins, names: &Names) -> Findings {
     let of = |key: &str, errors: Vec<LoadError>| -> Vec<Problem> {
         errors.iter().map(|error| Problem::of(origins, key, error.to_string())).collect()
     };
     let access = screen(config, config.screen.clone(), &dnsbl::Settings::default());
     let lists = screen(config, screen::Settings::default(), &config.dnsbl);
-    [of("screen.access_list", access), of("dnsbl.reply_map", lists)].concat()
+    let mut findings = Findings {
+        problems: [of("screen.access_list", access), of("dnsbl.reply_map", lists)].concat(),
+        warnings: Vec::new(),
+    };
+    match Policy::new(config.policy.clone(), unasked(), &config.base) {
+        Ok(policy) => {
+            let warning = |text: &String| {
+                let (key, what) = text.split_once(": ").unwrap_or(("", text));
+                Warning(Problem::of(origins, &names.full(key), what))
+            };
+            findings.warnings.extend(policy.warnings().iter().map(warning));
+        }
+        Err(problems) => {
+            // mynetworks has been loaded, and its errors told, for everybody.
+            let others = problems.into_iter().filter(|problem| problem.key != "mynetworks");
+            findings.problems.extend(others.map(|it| Problem::of(origins, &names.full(&it.key), it.what)));
+        }
+    }
+    findings
 }
 
 fn screen(config: &Config, settings: screen::Settings, lists: &dnsbl::Settings) -> Vec<LoadError> {
-    let resolver = Resolver::from_zone(Zone::default());
     let networks = config.networks.clone();
-    Screen::new(settings, lists, &config.hostname, networks, resolver, &config.base).err().unwrap_or_default()
+    Screen::new(settings, lists, &config.hostname, networks, unasked(), &config.base)
+        .err()
+        .unwrap_or_default()
+}
+
+/// Nobody is asked anything while a configuration is read.
+fn unasked() -> Resolver {
+    Resolver::from_zone(Zone::default())
 }

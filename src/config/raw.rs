@@ -76,12 +76,16 @@ pub(super) enum Split {
 
 /// A value in one line of bearable length.
 pub(super) fn shortened(value: &str) -> String {
-    const LONGEST: usize = 72;
+    shortened_to(72, value)
+}
+
+/// A value in one line of at most `longest` characters.
+pub(super) fn shortened_to(longest: usize, value: &str) -> String {
     let line = value.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= LONGEST {
+    if line.chars().count() <= longest {
         return line;
     }
-    line.chars().take(LONGEST - 2).chain(" …".chars()).collect()
+    line.chars().take(longest.saturating_sub(2)).chain(" …".chars()).collect()
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub fn screen(config: &Config, resolver: Resolver) -> Result<Screen, Vec<Fault>>
 
 /// The restriction lists.
 pub fn policy(config: &Config, resolver: Resolver) -> Result<Policy, Vec<Fault>> {
-    Policy::new(crate::policy::Settings::default(), resolver, &config.base)
+    Policy::new(config.policy.clone(), resolver, &config.base)
         .map_err(|problems| problems.into_iter().map(Fault::new).collect())
 }
 

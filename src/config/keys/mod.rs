@@ -4,6 +4,7 @@
 //! reference all derive from it. A new setting is one entry here.
 
 mod house;
+mod policy;
 mod screen;
 mod smtp;
 
@@ -46,6 +47,7 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
         dnsbl,
         dialogue,
         auth,
+        policy,
         limits,
         rate,
         client_event_limit_exceptions,
@@ -58,6 +60,7 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
     let mut sections = vec![top(hostname, mynetworks), house::backend(backend), house::dns(dns)];
     sections.extend([screen::screen(screen), screen::dnsbl(dnsbl)]);
     sections.extend(smtp::sections(dialogue, auth, limits, rate, client_event_limit_exceptions));
+    sections.extend(policy::sections(policy));
     sections.extend([
         house::allowlist(allowlist),
         house::tls(tls),

@@ -33,6 +33,7 @@ const CLOSED: &[Closed] = &[
     closed("inps.de", "closed on 25 May 2020"),
     closed("ix.dnsbl.manitu.net", "NiX Spam, closed on 16 January 2025"),
     closed("mail-abuse.org", "MAPS, sold: its free zones are closed"),
+    closed("maps.vix.com", "MAPS, the first of all lists: gone since 2000"),
     closed("msrbl.net", "gone"),
     closed("njabl.org", "closed in March 2013"),
     closed("no-more-funn.moensted.dk", "gone"),
@@ -55,6 +56,10 @@ const CLOSED: &[Closed] = &[
     closed("wormrbl.imp.ch", "gone"),
 ];
 
+/// Names that are no lists, though they look like it.
+const MISTAKEN: &[(&str, &str)] =
+    &[("spamcop.net", "is no list; bl.spamcop.net is"), ("spamhaus.org", "is no list; zen.spamhaus.org is")];
+
 /// Lists that answer, but not to everybody.
 const CONDITIONS: &[(&str, &str)] = &[
     (
@@ -74,7 +79,8 @@ const CONDITIONS: &[(&str, &str)] = &[
 
 /// What became of the list `domain`, if it is closed.
 pub(super) fn fate(domain: &str) -> Option<&'static str> {
-    CLOSED.iter().find(|list| is_below(domain, list.domain)).map(|list| list.fate)
+    let mistaken = MISTAKEN.iter().find(|(name, _)| name.eq_ignore_ascii_case(domain)).map(|(_, fate)| *fate);
+    mistaken.or_else(|| CLOSED.iter().find(|list| is_below(domain, list.domain)).map(|list| list.fate))
 }
 
 /// What must be known about the list `domain`, which answers.
@@ -93,7 +99,8 @@ mod tests {
 
     #[test]
     fn closed_lists_are_found_with_everything_below_them() {
-        for dead in ["relays.ordb.org", "list.dsbl.org", "DNSBL.sorbs.net", "dynablock.wirehub.net", "dul.ru"] {
+        for dead in ["relays.ordb.org", "list.dsbl.org", "DNSBL.sorbs.net", "dynablock.wirehub.net", "dul.ru"]
+        {
             assert!(fate(dead).is_some(), "{dead}");
         }
         for alive in ["zen.spamhaus.org", "bl.spamcop.net", "notordb.org", "b.barracudacentral.org"] {

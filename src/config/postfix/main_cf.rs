@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::table::{LogicalLine, LogicalLines, unbrace, words};
+use crate::table::{LogicalLine, LogicalLines, unbrace};
 
 /// A parameter as set; `value` is not expanded yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,10 @@ pub(super) struct Service {
     pub(super) name: String,
     /// `inet`, `unix`, `pass`
     pub(super) kind: String,
+    /// `y` or `n`: whether it runs in the queue directory; `-` for the default.
+    pub(super) chroot: String,
+    /// Processes at once, where that is not the default.
+    pub(super) limit: Option<u32>,
     /// `smtpd`, `postscreen`
     pub(super) command: String,
     /// What `-o` sets for this service alone.
@@ -69,8 +73,8 @@ impl Service {
 pub(super) fn read_master(text: &str, file: &str, oddities: &mut Vec<String>) -> Vec<Service> {
     let mut services = Vec::new();
     for (line, entry) in lines(text, file, oddities) {
-        let fields: Vec<_> = words(&entry).collect();
-        let [name, kind, _private, _unprivileged, _chroot, _wakeup, _limit, command, arguments @ ..] =
+        let fields = fields(&entry);
+        let [name, kind, _private, _unprivileged, chroot, _wakeup, limit, command, arguments @ ..] =
             &fields[..]
         else {
             oddities.push(format!("{file}:{line}: `{entry}` is no service: eight fields are wanted"));
@@ -80,12 +84,35 @@ pub(super) fn read_master(text: &str, file: &str, oddities: &mut Vec<String>) ->
         services.push(Service {
             name: (*name).to_owned(),
             kind: (*kind).to_owned(),
+            chroot: (*chroot).to_owned(),
+            limit: limit.parse().ok(),
             command: (*command).to_owned(),
             settings: options(arguments, &origin),
             origin,
         });
     }
     services
+}
+
+/// What blanks separate; braces keep theirs. Commas are part of a field here.
+fn fields(entry: &str) -> Vec<&str> {
+    let mut fields = Vec::new();
+    let mut rest = entry.trim_start();
+    while !rest.is_empty() {
+        let mut depth = 0_usize;
+        let end = rest.find(|c: char| {
+            match c {
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && c.is_ascii_whitespace()
+        });
+        let (field, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        fields.push(field);
+        rest = behind.trim_start();
+    }
+    fields
 }
 
 /// `-o name=value`, `-oname=value` and `-o { name = value }`; other options are not ours.
@@ -146,7 +173,7 @@ mod tests {
         let text = "\
 smtp      inet  n       -       y       -       1       postscreen
 smtpd     pass  -       -       y       -       -       smtpd
-  -o smtpd_hard_error_limit=5 -o { smtpd_banner = hello there }
+  -o smtpd_client_restrictions=permit_mynetworks,reject -o { smtpd_banner = hello there }
   -osoft_bounce=yes -v
 192.0.2.1:25 inet n - - - - smtpd
 nonsense
@@ -156,7 +183,8 @@ nonsense
         assert_eq!(services.len(), 3);
         assert!(services[0].is_port_25() && !services[1].is_port_25() && services[2].is_port_25());
         let set = &services[1].settings;
-        assert_eq!(set["smtpd_hard_error_limit"].origin, "master.cf:2 (-o)");
+        assert_eq!(set["smtpd_client_restrictions"].value, "permit_mynetworks,reject");
+        assert_eq!(set["smtpd_client_restrictions"].origin, "master.cf:2 (-o)");
         assert_eq!(set["smtpd_banner"].value, "hello there");
         assert_eq!(set["soft_bounce"].value, "yes");
         assert_eq!(oddities, ["master.cf:6: `nonsense` is no service: eight fields are wanted"]);

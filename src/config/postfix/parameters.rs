@@ -28,7 +28,10 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("mydestination", "$myhostname, localhost.$mydomain, localhost"),
     ("mynetworks_style", "${{$compatibility_level} <level {2} ? {subnet} : {host}}"),
     ("myorigin", "$myhostname"),
-    ("postscreen_dnsbl_allowlist_threshold", "${postscreen_dnsbl_whitelist_threshold?{$postscreen_dnsbl_whitelist_threshold}:{0}}"),
+    (
+        "postscreen_dnsbl_allowlist_threshold",
+        "${postscreen_dnsbl_whitelist_threshold?{$postscreen_dnsbl_whitelist_threshold}:{0}}",
+    ),
     ("process_id_directory", "pid"),
     ("process_name", "smtpd"),
     ("queue_directory", "/var/spool/postfix"),
@@ -38,7 +41,10 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("smtpd_hard_error_limit", "${stress?{1}:{20}}"),
     ("smtpd_junk_command_limit", "${stress?{1}:{100}}"),
     ("smtpd_relay_before_recipient_restrictions", "${{$compatibility_level} <level {3.6} ? {no} : {yes}}"),
-    ("smtpd_relay_restrictions", "${{$compatibility_level} <level {1} ? {} : {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}"),
+    (
+        "smtpd_relay_restrictions",
+        "${{$compatibility_level} <level {1} ? {} : {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}",
+    ),
     ("smtpd_service_name", "smtpd"),
     ("smtpd_timeout", "${stress?{10}:{300}}s"),
     ("smtpd_tls_key_file", "$smtpd_tls_cert_file"),
@@ -49,7 +55,8 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// Empty unless set, and referred to often enough that nobody need be told.
-const EMPTY: &[&str] = &["stress", "virtual_maps", "virtual_mailbox_maps", "relayhost", "smtpd_tls_cert_file"];
+const EMPTY: &[&str] =
+    &["stress", "virtual_maps", "virtual_mailbox_maps", "relayhost", "smtpd_tls_cert_file"];
 
 /// Parameters whose `$` belongs to replies, not to main.cf.
 const RAW: &[&str] = &[
@@ -68,6 +75,8 @@ pub(super) struct Postfix<'a> {
     overrides: Settings,
     pub(super) services: Vec<Service>,
     notes: RefCell<BTreeSet<String>>,
+    /// Names that values refer to.
+    referred: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Postfix<'a> {
@@ -86,6 +95,7 @@ impl<'a> Postfix<'a> {
             overrides,
             services,
             notes: RefCell::new(oddities.into_iter().collect()),
+            referred: RefCell::default(),
         }
     }
 
@@ -109,8 +119,12 @@ impl<'a> Postfix<'a> {
     /// `text` with everything that it refers to filled in.
     pub(super) fn expanded(&self, text: &str) -> String {
         let expanded = expand(text, &|name| {
+            self.referred.borrow_mut().insert(name.to_owned());
             let value = self.unexpanded(name);
-            if value.is_none() && !EMPTY.contains(&name) && !DEFAULT_EMPTY_PREFIXES.iter().any(|p| name.starts_with(p)) {
+            if value.is_none()
+                && !EMPTY.contains(&name)
+                && !DEFAULT_EMPTY_PREFIXES.iter().any(|p| name.starts_with(p))
+            {
                 self.note(format!("`${name}` is not set anywhere and counts as empty"));
             }
             value
@@ -122,6 +136,13 @@ impl<'a> Postfix<'a> {
                 String::new()
             }
         }
+    }
+
+    /// What `text` means when all of Postfix's processes are busy.
+    pub(super) fn under_stress(&self, text: &str) -> String {
+        let value =
+            |name: &str| if name == "stress" { Some("yes".to_owned()) } else { self.unexpanded(name) };
+        expand(text, &value).unwrap_or_default()
     }
 
     fn unexpanded(&self, name: &str) -> Option<String> {
@@ -151,6 +172,11 @@ impl<'a> Postfix<'a> {
     /// Whether `value` is `yes`.
     pub(super) fn is_yes(&self, name: &str) -> bool {
         self.value(name).eq_ignore_ascii_case("yes")
+    }
+
+    /// Whether a value that was asked for refers to `name`.
+    pub(super) fn is_referred_to(&self, name: &str) -> bool {
+        self.referred.borrow().contains(name)
     }
 
     /// Keeps a sentence for the report; the same one twice is kept once.

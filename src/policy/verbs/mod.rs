@@ -84,7 +84,7 @@ pub(super) static CLASS: Verb = Verb::new("class", Makes::Nothing(""), "the rest
 
 impl Verb {
     /// The verb of this name, or of this old name, in any case.
-    pub(super) fn find(word: &str) -> Option<&'static Self> {
+    pub(crate) fn find(word: &str) -> Option<&'static Self> {
         VERBS.iter().find(|verb| verb.names().any(|name| name.eq_ignore_ascii_case(word)))
     }
 
@@ -199,7 +199,7 @@ impl List {
     }
 
     /// The verb that a bare `type:table` stands for; none in the DATA list.
-    pub(super) fn default_verb(self) -> Option<&'static Verb> {
+    pub(crate) fn default_verb(self) -> Option<&'static Verb> {
         Verb::find(match self {
             Self::Client => "check_client_access",
             Self::Helo => "check_helo_access",
