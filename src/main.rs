@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use prescreen::config::postfix::{self, Imported};
 use prescreen::config::{Config, Override, Place, Problem, Source, Warning};
 use prescreen::demo;
 use prescreen::report::log::{self, Log};
@@ -112,7 +113,8 @@ fn main() -> ExitCode {
         Command::Run(configuration) => run(&configuration),
         Command::Check(configuration) => check(&configuration),
         Command::Demo(options) => play(&options),
-        Command::Explain(_) | Command::Lookup(_) | Command::ImportPostfix(_) => ExitCode::FAILURE,
+        Command::ImportPostfix(options) => import(&options),
+        Command::Explain(_) | Command::Lookup(_) => ExitCode::FAILURE,
     }
 }
 
@@ -149,6 +151,30 @@ impl Configuration {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(&source, &overrides, environment)
     }
+}
+
+/// Writes the translation to standard output and everything that there is to know about it to standard error.
+fn import(options: &ImportPostfix) -> ExitCode {
+    let source = match options.source.as_deref().filter(|path| path.as_os_str() != "-") {
+        Some(path) => postfix::Source::open(path),
+        None => io::read_to_string(io::stdin()).map(postfix::Source::text),
+    };
+    let source = match source {
+        Ok(source) => source,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let Imported { toml, report, postfix_side } = postfix::import(&source);
+    print!("{toml}");
+    eprintln!("{report}{postfix_side}");
+    let text = Source::Text { name: "prescreen.toml".to_owned(), text: toml, base: PathBuf::new() };
+    if let Err(problems) = Config::load(&text, &[], []) {
+        eprintln!("To be put right first; `prescreen check` says:\n");
+        problems.iter().for_each(|problem| eprintln!("- {problem}"));
+    }
+    ExitCode::SUCCESS
 }
 
 fn count(number: usize, what: &str) -> String {

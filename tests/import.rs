@@ -1,6 +1,6 @@
 //! `import-postfix` on configurations as they are found: what comes out is shown in tests/import/, and works.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;

@@ -9,9 +9,6 @@
 //! what would be right, and it refuses rather than guesses: unknown keys, junk behind a number, networks with host
 //! bits. Loading happens off the network path; a configuration never changes once loaded.
 
-// Until the sections of screen and policy stand here, some forms of values have no user.
-#![allow(dead_code)]
-
 mod apply;
 mod check;
 mod example;
@@ -330,7 +327,7 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "warning: environment PRESCREEN_LIMITS_PREQUEUE_LIMIT: names no key and is ignored; did you mean PRESCREEN_LIMITS_PRE_QUEUE_LIMIT?"
+                "environment PRESCREEN_LIMITS_PREQUEUE_LIMIT: names no key and is ignored; did you mean PRESCREEN_LIMITS_PRE_QUEUE_LIMIT?"
             ]
         );
         let missing = load_with("", &[], &[("PRESCREEN_HOSTNAME_FILE", "/nonexistent")]).unwrap_err();

@@ -84,7 +84,7 @@ impl Translation<'_> {
             let prefix = if std::mem::take(&mut only_warn) { "warn_if_reject " } else { "" };
             match self.restriction(&mut reader, word) {
                 Ok(restrictions) => {
-                    items.extend(restrictions.into_iter().map(|item| format!("{prefix}{item}")))
+                    items.extend(restrictions.into_iter().map(|item| format!("{prefix}{item}")));
                 }
                 Err(LeftOut { what, why }) => comments.push(format!("left out: {what} ({why})")),
             }

@@ -69,7 +69,7 @@ impl Translation<'_> {
             match self.trusted(item) {
                 Ok(Some(item)) => items.push(format!("{sign}{item}")),
                 Ok(None) => {
-                    comments.push(format!("left out: {item} (an IPv4 client is known by its IPv4 address)"))
+                    comments.push(format!("left out: {item} (an IPv4 client is known by its IPv4 address)"));
                 }
                 Err(why) => {
                     comments.push(format!("left out: {item} ({why})"));
