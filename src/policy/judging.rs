@@ -18,8 +18,9 @@ use super::reply::{Rejection, Subject};
 use super::restriction::{Entry, Party, Restriction};
 use super::trace::{Said, StepId, Trace};
 
-/// How deep classes and table results may lead, as in Postfix.
-const MAX_DEPTH: usize = 100;
+/// How deep classes and table results may lead. Postfix goes to 100; but each level takes stack, and a list that needs
+/// more than these has lost its way.
+const MAX_DEPTH: usize = 16;
 
 /// What a single restriction says.
 #[derive(Debug)]

@@ -109,7 +109,7 @@ fn write<'v>(text: &mut String, parts: &[Part], value: &impl Fn(Attribute) -> Co
     for part in parts {
         match part {
             Part::Text(literal) => text.push_str(literal),
-            Part::Value(attribute) => text.extend(value(*attribute).chars().map(shown)),
+            Part::Value(attribute) => text.extend(value(*attribute).bytes().map(shown)),
             Part::Choice { of, filled, empty } => {
                 write(text, if value(*of).is_empty() { empty } else { filled }, value);
             }
@@ -117,8 +117,8 @@ fn write<'v>(text: &mut String, parts: &[Part], value: &impl Fn(Attribute) -> Co
     }
 }
 
-fn shown(c: char) -> char {
-    if c == '\t' || c == ' ' || c.is_ascii_graphic() { c } else { '_' }
+fn shown(byte: u8) -> char {
+    if matches!(byte, b'\t' | b' ') || byte.is_ascii_graphic() { byte.into() } else { '_' }
 }
 
 fn any(parts: &[Part], wanted: &impl Fn(Attribute) -> bool) -> bool {
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn values_cannot_write_the_reply() {
-        assert_eq!(expand("$sender"), "a___@b");
+        assert_eq!(expand("$sender"), "a____@b");
     }
 
     #[test]

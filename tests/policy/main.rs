@@ -6,6 +6,7 @@
 
 mod settings;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs;
 use std::future::Future;
@@ -26,7 +27,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 
 /// Decisions that the files hold at least, so that none gets lost unseen.
-const DECISIONS: usize = 3;
+const DECISIONS: usize = 900;
 
 #[tokio::test]
 async fn every_case_goes_as_written() {
@@ -255,7 +256,10 @@ fn serve(folder: &TempDir, name: &str, action: &str) -> tokio::task::JoinHandle<
                         attributes.insert(format!("${name}"), value.to_owned());
                     } else {
                         let mut answer = format!("action={action}\n\n");
-                        for (name, value) in attributes.drain() {
+                        // The longest names first: $recipient_count is not $recipient.
+                        let mut told: Vec<_> = attributes.drain().collect();
+                        told.sort_by_key(|(name, _): &(String, String)| Reverse(name.len()));
+                        for (name, value) in told {
                             answer = answer.replace(&name, &value);
                         }
                         if stream.write_all(answer.as_bytes()).await.is_err() {
@@ -430,7 +434,12 @@ fn shown(judgement: &Judgement) -> Vec<String> {
     }
     lines.extend(judgement.effects.prepend.iter().map(|line| format!("prepend: {line}")));
     lines.extend(judgement.effects.bcc.iter().map(|address| format!("bcc: {address}")));
-    lines.extend(judgement.notes.iter().map(|note| format!("{}: {}", note.kind.as_str(), note.text)));
+    lines.extend(
+        judgement
+            .notes
+            .iter()
+            .map(|note| format!("{}: {}", note.kind.as_str(), note.text).trim_end().to_owned()),
+    );
     lines
 }
 
