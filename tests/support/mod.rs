@@ -54,13 +54,21 @@ pub fn free_address() -> SocketAddr {
 
 /// Asks again and again until there is an answer, and gives up loudly.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    eventually_or(|| format!("waited in vain for {what}"), ask)
+}
+
+/// The same with something to say in the end: a log, for one.
+#[track_caller]
+pub fn eventually_or<T>(complaint: impl FnOnce() -> String, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        if Instant::now() > deadline {
+            panic!("{}", complaint());
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
 }

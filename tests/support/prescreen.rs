@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::daemon::Daemon;
 use super::dns::Dns;
 use super::postfix::Postfix;
-use super::{PATIENCE, eventually, free_address};
+use super::{PATIENCE, eventually_or, free_address};
 
 /// The program that cargo built.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_prescreen");
@@ -164,7 +164,10 @@ impl Prescreen {
     /// Waits until its log contains some words.
     #[track_caller]
     pub fn await_log(&self, words: &str) {
-        eventually(&format!("prescreen to log {words:?}"), || self.log().contains(words).then_some(()));
+        eventually_or(
+            || format!("waited in vain for prescreen to log {words:?}\n{}", self.log()),
+            || self.log().contains(words).then_some(()),
+        );
     }
 
     /// Asks its HTTP endpoint; `None` while nobody answers.
@@ -182,13 +185,17 @@ impl Prescreen {
     /// Waits until a path of its HTTP endpoint answers with a status.
     #[track_caller]
     pub fn await_status(&mut self, path: &str, status: u16) {
-        let (admin, log) = (self.config.admin, self.home.path().join("log"));
-        eventually(&format!("{status} from {path} at {admin}"), || {
-            if let Some(exit) = self.daemon.ended() {
-                panic!("prescreen ended, {exit}:\n{}", fs::read_to_string(&log).unwrap_or_default());
-            }
-            self.fetch(path).filter(|(found, _)| *found == status).map(drop)
-        });
+        let log = self.home.path().join("log");
+        let log = || fs::read_to_string(&log).unwrap_or_default();
+        eventually_or(
+            || format!("waited in vain for {status} from {path}\n{}", log()),
+            || {
+                if let Some(exit) = self.daemon.ended() {
+                    panic!("prescreen ended, {exit}:\n{}", log());
+                }
+                self.fetch(path).filter(|(found, _)| *found == status).map(drop)
+            },
+        );
     }
 
     /// The sum of a metric over all series whose labels contain all of `labels`, each given as `name="value"`.
@@ -214,7 +221,7 @@ impl Prescreen {
     #[track_caller]
     pub fn one_outcome_for_each_of(&self, connections: u32) {
         self.await_connections(f64::from(connections));
-        assert_eq!(self.connections(&[]), f64::from(connections), "outcomes");
+        assert_eq!(self.connections(&[]), f64::from(connections), "outcomes\n{}", self.log());
     }
 
     /// Waits until so many connections have come to an end.
@@ -226,9 +233,10 @@ impl Prescreen {
     /// Waits until a metric has reached a value.
     #[track_caller]
     pub fn await_metric(&self, name: &str, labels: &[&str], at_least: f64) {
-        eventually(&format!("{name}{labels:?} to reach {at_least}"), || {
-            (self.metric(name, labels) >= at_least).then_some(())
-        });
+        eventually_or(
+            || format!("waited in vain for {name}{labels:?} to reach {at_least}\n{}", self.log()),
+            || (self.metric(name, labels) >= at_least).then_some(()),
+        );
     }
 }
 
