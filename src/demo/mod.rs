@@ -184,6 +184,7 @@ fn configuration(places: Places, sink: SocketAddr, dns: SocketAddr) -> Result<Co
         format!("listen={}", places.proxy),
         format!("backend.servers={sink}"),
         format!("dns.servers={dns}"),
+        "domains.local=example.com".to_owned(),
         "dnsbl.sites=bl.example.org".to_owned(),
         format!("metrics.listen={}", places.metrics),
     ];
