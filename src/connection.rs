@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::allowlist::{Allowlist, Key};
 use crate::dialogue::{self, Auth, Checked, Offer, Peer, Session, Step, Waiting};
 use crate::dns::Resolver;
-use crate::handoff::{Backends, Handoff, Proof, Unavailable};
+use crate::handoff::{Backends, Handoff, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
 use crate::policy::{Carry, ClientNames, Policy, Stage, TlsFacts, Trace};
 use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
@@ -228,14 +228,17 @@ impl Visit<'_> {
         let id = self.report.id().to_string();
         match self.site.backends.open(Proof::Passed(passed), self.ends, &id).await {
             Ok(backend) => {
-                self.report.handed_over(HandOff { server: Some(backend.server()), took: begun.elapsed() });
+                self.report.handed_over(HandOff {
+                    server: Some(backend.server().to_owned()),
+                    took: begun.elapsed(),
+                });
                 let (socket, to_client) = backend.release();
                 let early = Early { to_backend: self.input.take(), to_client };
                 self.relay(socket, early, Outcome::Forwarded).await
             }
             Err(unavailable) => {
                 self.report.handed_over(HandOff { server: None, took: begun.elapsed() });
-                self.refuse(&unavailable.reply_at_connect(), Outcome::Unavailable).await
+                self.refuse(&unavailable.farewell(), Outcome::Unavailable).await
             }
         }
     }
@@ -292,22 +295,18 @@ impl Visit<'_> {
                 }
                 Step::StartTls(reply) => {
                     self.say(&[reply], None).await?;
-                    self = self.secured(&mut session).await?;
+                    self = self.secured(&mut session, &mut handoff).await?;
                     self.next(&mut session).await?
                 }
                 Step::Relay(released) => {
                     self.remember(&session, key);
-                    let command = format!("{}\r\n", released.command().line()).into_bytes();
-                    let (socket, early) = self.released(handoff, command)?;
-                    return self.relay(socket, early, Outcome::Relayed).await;
+                    let ready = handoff.content(&released, &self.input.take()).await;
+                    return self.released(ready, Outcome::Relayed).await;
                 }
                 Step::Passthrough(passthrough) => {
                     self.remember(&session, key);
-                    if let Err(unavailable) = handoff.pass_through(&passthrough).await {
-                        return self.refuse(&unavailable.reply_at_connect(), Outcome::Unavailable).await;
-                    }
-                    let (socket, early) = self.released(handoff, Vec::new())?;
-                    return self.relay(socket, early, Outcome::PassedThrough).await;
+                    let ready = handoff.passthrough(&passthrough, &self.input.take()).await;
+                    return self.released(ready, Outcome::PassedThrough).await;
                 }
                 Step::Close { replies, delay } => {
                     self.remember(&session, key);
@@ -342,22 +341,23 @@ impl Visit<'_> {
     /// Asks the backend for a recipient; the first one opens it.
     async fn hand_over(&mut self, handoff: &mut Handoff, checked: &Checked) -> Result<Reply, Unavailable> {
         if self.seat.state() != State::Relay && self.seat.relay(&self.site.limits).is_err() {
-            return Err(Unavailable { server: None });
+            return Err(Unavailable::full());
         }
         let begun = Instant::now();
         let answer = handoff.recipient(checked).await;
-        let server = answer.as_ref().ok().and_then(|_| handoff.server());
+        let server = answer.as_ref().ok().and_then(|_| handoff.server()).map(str::to_owned);
         self.report.handed_over(HandOff { server, took: begun.elapsed() });
         answer
     }
 
-    /// The backend for the relay, and what goes first: `command`, and what the client has sent behind it.
-    fn released(&mut self, handoff: Handoff, command: Vec<u8>) -> Result<(Socket, Early), Ended> {
-        let backend = handoff.into_backend().ok_or(Ended(Outcome::Unavailable))?;
-        let (socket, to_client) = backend.release();
-        let mut to_backend = command;
-        to_backend.append(&mut self.input.take());
-        Ok((socket, Early { to_backend, to_client }))
+    /// Relays, if the backend is ready for it. What the client has sent behind its command cannot be answered here.
+    async fn released(self, ready: Result<Ready, Unavailable>, outcome: Outcome) -> Result<Outcome, Ended> {
+        match ready {
+            Ok(Ready { socket, to_backend, to_client }) => {
+                self.relay(socket, Early { to_backend, to_client }, outcome).await
+            }
+            Err(unavailable) => self.refuse(&unavailable.farewell(), Outcome::Unavailable).await,
+        }
     }
 
     /// Bytes to and fro until both sides have finished.
@@ -374,7 +374,7 @@ impl Visit<'_> {
     }
 
     /// The TLS handshake. Whatever goes wrong with it ends this connection.
-    async fn secured(self, session: &mut Session) -> Result<Self, Ended> {
+    async fn secured(self, session: &mut Session, handoff: &mut Handoff) -> Result<Self, Ended> {
         let (Some(acceptor), Stream::Plain(socket)) = (&self.site.tls, self.stream) else {
             return Err(Ended(Outcome::BadTls));
         };
@@ -383,6 +383,7 @@ impl Visit<'_> {
         if let Some((protocol, cipher, bits)) = stream.agreed() {
             let facts = TlsFacts { protocol, cipher, bits };
             self.report.secured(facts.clone());
+            handoff.secured(facts.clone());
             session.secured(facts);
         }
         Ok(Self { stream, ..self })

@@ -98,6 +98,14 @@ impl Screened {
 }
 
 #[cfg(test)]
+impl Passed {
+    /// A client on the access list, for tests of what comes behind it.
+    pub(crate) fn for_test() -> Self {
+        Self(())
+    }
+}
+
+#[cfg(test)]
 impl Screened {
     /// What screening would have brought, for tests of what comes behind it.
     pub(crate) fn for_test(standing: Option<Reply>, deep: Vec<(Test, Action)>, teased: bool) -> Self {

@@ -1,0 +1,191 @@
+//! One connection to a server, and how far it has been brought.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::introduction::Client;
+use super::lockstep::{Conversation, Lost};
+use super::server::Server;
+use super::settings::{Address, Settings};
+use super::trouble::{Failure, Phase, Trouble};
+use crate::dialogue::Checked;
+use crate::smtp::capability::Capabilities;
+use crate::smtp::envelope::{Helo, Protocol};
+use crate::smtp::reply::Reply;
+use crate::wire::Socket;
+
+/// How long a server may take to answer our QUIT, and how many may be doing so at once.
+const QUIT_LIMIT: Duration = Duration::from_secs(5);
+const QUITS: usize = 64;
+
+/// A connection to a server.
+#[derive(Debug)]
+pub struct Backend {
+    pub(super) server: Arc<Server>,
+    pub(super) conversation: Conversation,
+    settings: Arc<Settings>,
+    /// The HELO that was accepted.
+    helo: Option<Helo>,
+    /// The transaction that is open.
+    transaction: Option<u64>,
+}
+
+/// What a server made of us.
+pub(super) type Outcome<T> = Result<T, Failure>;
+
+impl Backend {
+    /// Connects, and tells the server who the client is. Its greeting is left to read.
+    pub(super) async fn connect(
+        server: Arc<Server>,
+        settings: Arc<Settings>,
+        client: Client<'_>,
+    ) -> Outcome<Self> {
+        let socket =
+            timed(&server, Phase::Connect, connect(&server.address, settings.connect_timeout)).await?;
+        let mut conversation = Conversation::new(socket);
+        let header = client.header(settings.identity, conversation.socket());
+        conversation
+            .send(&header, settings.greeting_timeout)
+            .await
+            .map_err(|lost| lost.at(Phase::Greeting))?;
+        Ok(Self { server, conversation, settings, helo: None, transaction: None })
+    }
+
+    /// Reads the greeting.
+    pub(super) async fn greeted(&mut self) -> Outcome<()> {
+        let read = self.conversation.reply(self.settings.greeting_timeout);
+        let reply = timed(&self.server, Phase::Greeting, read).await?;
+        if reply.code() == 220 { Ok(()) } else { Err(Failure::rejected(Phase::Greeting, reply)) }
+    }
+
+    /// Asks for a recipient, after bringing the server to where the client is. The first refusal on the way is the
+    /// answer.
+    pub(super) async fn recipient(&mut self, checked: &Checked) -> Outcome<Reply> {
+        if let Some(refusal) = self.introduce(checked.helo()).await? {
+            return Ok(refusal);
+        }
+        if !self.has_open(checked.transaction()) {
+            self.forget_transaction().await?;
+            let reply = self.ask(Phase::Envelope, &format!("MAIL {}", checked.mail().argument)).await?;
+            if !is_done(&reply) {
+                return Ok(reply);
+            }
+            self.transaction = Some(checked.transaction());
+        }
+        self.ask(Phase::Envelope, &format!("RCPT {}", checked.rcpt().argument)).await
+    }
+
+    /// Whether the transaction is open here.
+    pub(super) fn has_open(&self, transaction: u64) -> bool {
+        self.transaction == Some(transaction)
+    }
+
+    /// Says HELO or EHLO, unless the same has been said. A refusal is returned if it can only be meant for the
+    /// client: from a server that understands how clients are announced, and in words of policy.
+    pub(super) async fn introduce(&mut self, helo: Option<&Helo>) -> Outcome<Option<Reply>> {
+        let Some(helo) = helo.filter(|helo| self.helo.as_ref() != Some(helo)) else { return Ok(None) };
+        let verb = match helo.protocol {
+            Protocol::Smtp => "HELO",
+            Protocol::Esmtp => "EHLO",
+        };
+        let reply = self.ask(Phase::Helo, &format!("{verb} {}", helo.name)).await?;
+        if !is_done(&reply) {
+            let is_policy = !matches!(reply.code(), 500 | 502 | 503);
+            return match self.server.capabilities() {
+                Some(_) if is_policy => Ok(Some(reply)),
+                _ => Err(Failure::rejected(Phase::Helo, reply)),
+            };
+        }
+        if helo.protocol == Protocol::Esmtp {
+            self.server.offered(Capabilities::from_reply(&reply));
+        }
+        // HELO and EHLO begin anew (RFC 5321 §4.1.4).
+        self.transaction = None;
+        self.helo = Some(helo.clone());
+        Ok(None)
+    }
+
+    /// Ends the transaction that is open, if one is.
+    pub(super) async fn forget_transaction(&mut self) -> Outcome<()> {
+        if self.transaction.take().is_none() {
+            return Ok(());
+        }
+        let reply = self.ask(Phase::Envelope, "RSET").await?;
+        if is_done(&reply) { Ok(()) } else { Err(Failure::rejected(Phase::Envelope, reply)) }
+    }
+
+    /// Asks a command that is done or refused; 3xx makes no sense of any of them.
+    pub(super) async fn ask(&mut self, phase: Phase, command: &str) -> Outcome<Reply> {
+        self.ask_with(phase, command, &[]).await.and_then(|reply| match reply.code() {
+            300..400 => Err(Failure { phase, trouble: Trouble::Malformed, reply: Some(reply) }),
+            _ => Ok(reply),
+        })
+    }
+
+    /// Asks any command, `payload` behind its line.
+    pub(super) async fn ask_with(&mut self, phase: Phase, command: &str, payload: &[u8]) -> Outcome<Reply> {
+        let asked = self.conversation.ask(command, payload, self.settings.command_timeout);
+        timed(&self.server, phase, asked).await
+    }
+
+    /// The server, as configured.
+    pub fn server(&self) -> &str {
+        &self.server.name
+    }
+
+    /// Gives the connection up to the relay: the socket, and what was read from it that nobody has seen.
+    pub fn release(self) -> (Socket, Vec<u8>) {
+        self.conversation.into_parts()
+    }
+
+    /// Takes leave in the background, so that the server need not wait for its timeout, nor log a client lost.
+    pub(super) fn quit(mut self) {
+        static LEAVING: Semaphore = Semaphore::const_new(QUITS);
+        let (Ok(runtime), Ok(permit)) = (Handle::try_current(), LEAVING.try_acquire()) else { return };
+        if !self.conversation.is_at_rest() {
+            return;
+        }
+        runtime.spawn(async move {
+            // Whatever it says, we are gone.
+            let _ = self.conversation.ask("QUIT", &[], QUIT_LIMIT).await;
+            drop(permit);
+        });
+    }
+}
+
+/// 2xx: done as asked.
+pub(super) fn is_done(reply: &Reply) -> bool {
+    (200..300).contains(&reply.code())
+}
+
+async fn connect(address: &Address, limit: Duration) -> Result<Socket, Lost> {
+    let connected = timeout(limit, async {
+        match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                // Without it a message that ends in a small write stalls for 40 ms.
+                stream.set_nodelay(true)?;
+                Ok(Socket::from(stream))
+            }
+            Address::Unix(path) => UnixStream::connect(path).await.map(Socket::from),
+        }
+    });
+    match connected.await {
+        Ok(connected) => connected.map_err(|error| Trouble::of_connect(&error).into()),
+        Err(_) => Err(Trouble::Timeout.into()),
+    }
+}
+
+/// Notes how long it took, if it went well, and in which phase it did not.
+async fn timed<T>(server: &Server, phase: Phase, work: impl Future<Output = Result<T, Lost>>) -> Outcome<T> {
+    let start = Instant::now();
+    let done = work.await.map_err(|lost| lost.at(phase))?;
+    server.statistics.took(phase, start.elapsed());
+    Ok(done)
+}

@@ -1,0 +1,176 @@
+//! The servers that mail is handed to: in which order they are tried, and what they offer together.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::backend::{Backend, Outcome};
+use super::introduction::Client;
+use super::server::{Health, Server, Witness, jittered};
+use super::settings::Settings;
+use super::totals::Totals;
+use super::trouble::{Failure, Trouble, Unavailable};
+use super::{Proof, probe};
+use crate::proxy_protocol::Endpoints;
+use crate::smtp::capability::Capabilities;
+
+/// How many servers are tried for one client.
+const TRIES: usize = 3;
+
+/// How often a server that is down is asked again. To be told that nobody listens costs next to nothing.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The servers that mail is handed to.
+#[derive(Debug)]
+pub struct Backends {
+    settings: Arc<Settings>,
+    servers: Vec<Arc<Server>>,
+    hostname: Arc<str>,
+}
+
+/// Whether a server's greeting is read here, or by the client itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Greeting {
+    Read,
+    Leave,
+}
+
+impl Backends {
+    /// `hostname` is the name that probes greet with.
+    pub fn new(settings: &Settings, hostname: &str) -> Self {
+        let servers = settings.servers.iter().cloned().map(|address| Arc::new(Server::new(address)));
+        Self { servers: servers.collect(), settings: Arc::new(settings.clone()), hostname: hostname.into() }
+    }
+
+    /// What EHLO may offer: what every server that is up offers, or else every server that has ever said; a
+    /// conservative set until one has.
+    pub fn capabilities(&self) -> Arc<Capabilities> {
+        let up = self.common(|server| server.health() == Health::Up);
+        up.or_else(|| self.common(|_| true)).unwrap_or_else(|| Arc::new(Capabilities::conservative()))
+    }
+
+    /// Whether a server was up when it was last spoken to.
+    pub fn healthy(&self) -> bool {
+        self.servers.iter().any(|server| server.health() == Health::Up)
+    }
+
+    /// What has been done with each server, in the order of the configuration.
+    pub fn totals(&self) -> Vec<Totals> {
+        self.servers.iter().map(|server| server.totals()).collect()
+    }
+
+    /// Asks every server what it offers: at once, then on a timer, and one that is down every second. For ever.
+    pub async fn learn(&self) {
+        let mut watches = JoinSet::new();
+        for server in &self.servers {
+            let (server, settings) = (Arc::clone(server), Arc::clone(&self.settings));
+            watches.spawn(watch(server, settings, Arc::clone(&self.hostname)));
+        }
+        while watches.join_next().await.is_some() {}
+        pending::<()>().await;
+    }
+
+    /// Asks every server once what it offers, one after the other; ready when each has answered or failed.
+    pub async fn probe(&self) {
+        for server in &self.servers {
+            let _ = probe_noted(server, &self.settings, &self.hostname).await;
+        }
+    }
+
+    /// Connects to the first server that will have the client. With [`Proof::Passed`] its greeting is left to read.
+    ///
+    /// `id` names the connection to the server, where the identity can tell it.
+    pub async fn open(&self, proof: Proof<'_>, ends: Endpoints, id: &str) -> Result<Backend, Unavailable> {
+        let greeting = match proof {
+            Proof::Passed(_) => Greeting::Leave,
+            Proof::Checked(_) | Proof::Passthrough(_) => Greeting::Read,
+        };
+        self.connect(Client { ends: Some(ends), id, tls: None }, greeting, None).await
+    }
+
+    /// Like [`open`](Self::open); a server to `avoid` comes last.
+    pub(super) async fn connect(
+        &self,
+        client: Client<'_>,
+        greeting: Greeting,
+        avoid: Option<&Arc<Server>>,
+    ) -> Result<Backend, Unavailable> {
+        let mut last = None;
+        for server in self.in_order(avoid).into_iter().take(TRIES) {
+            match self.try_server(&server, client, greeting).await {
+                Ok(backend) => return Ok(backend),
+                Err(failure) => last = Some(self.unavailable(&server, &failure)),
+            }
+        }
+        // Only a configuration without servers comes here without a failure.
+        Err(last.unwrap_or_else(Unavailable::nowhere))
+    }
+
+    async fn try_server(
+        &self,
+        server: &Arc<Server>,
+        client: Client<'_>,
+        greeting: Greeting,
+    ) -> Outcome<Backend> {
+        let mut backend = Backend::connect(Arc::clone(server), Arc::clone(&self.settings), client).await?;
+        if greeting == Greeting::Read {
+            backend.greeted().await?;
+        }
+        server.answered();
+        Ok(backend)
+    }
+
+    /// Notes a failure.
+    pub(super) fn unavailable(&self, server: &Server, failure: &Failure) -> Unavailable {
+        server.failed(failure, Witness::Client, self.settings.rest_time);
+        Unavailable { server: Some(server.name.clone()), phase: failure.phase, trouble: failure.trouble }
+    }
+
+    /// Whether it makes sense to try again at once: there is another server, or the one there is may only have been
+    /// restarted.
+    pub(super) fn may_replace(&self, unavailable: &Unavailable) -> bool {
+        self.servers.len() > 1 || unavailable.trouble == Trouble::Closed
+    }
+
+    /// Those that are awake first, each half in the order of the configuration.
+    fn in_order(&self, avoid: Option<&Arc<Server>>) -> Vec<Arc<Server>> {
+        let now = Instant::now();
+        let mut servers = self.servers.clone();
+        servers
+            .sort_by_key(|server| (avoid.is_some_and(|last| Arc::ptr_eq(last, server)), server.rests(now)));
+        servers
+    }
+
+    fn common(&self, counts: impl Fn(&Server) -> bool) -> Option<Arc<Capabilities>> {
+        let learnt =
+            self.servers.iter().filter(|server| counts(server)).filter_map(|server| server.capabilities());
+        learnt.reduce(|one, other| if one == other { one } else { Arc::new(one.common(&other)) })
+    }
+}
+
+async fn watch(server: Arc<Server>, settings: Arc<Settings>, hostname: Arc<str>) {
+    loop {
+        let pause = match probe_noted(&server, &settings, &hostname).await {
+            Ok(()) => settings.probe_interval,
+            Err(_) => RETRY.min(settings.probe_interval),
+        };
+        sleep(jittered(pause)).await;
+    }
+}
+
+async fn probe_noted(server: &Arc<Server>, settings: &Arc<Settings>, hostname: &str) -> Outcome<()> {
+    match probe::ask(server, settings, hostname).await {
+        Ok(capabilities) => {
+            server.offered(capabilities);
+            server.answered();
+            Ok(())
+        }
+        Err(failure) => {
+            server.failed(&failure, Witness::Probe, settings.rest_time);
+            Err(failure)
+        }
+    }
+}

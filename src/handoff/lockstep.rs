@@ -1,0 +1,138 @@
+//! A conversation with a server in lock-step: one command, one reply, nothing in between.
+//!
+//! A server may take what waits behind a command for an attack (Postfix's `smtpd_forbid_unauth_pipelining`), and we
+//! take what it says unasked for the loss of step that it is: a reply too many, believed once, would answer every
+//! later command with the reply to the one before it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::trouble::{Failure, Phase, Trouble};
+use crate::smtp::reply::Reply;
+use crate::smtp::reply_reader::ReplyReader;
+use crate::wire::{self, Socket};
+
+/// Why there is no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) trouble: Trouble,
+    /// The 421 with which the server took its leave.
+    pub(super) farewell: Option<Reply>,
+}
+
+impl Lost {
+    pub(super) fn at(self, phase: Phase) -> Failure {
+        Failure { phase, trouble: self.trouble, reply: self.farewell }
+    }
+}
+
+impl From<Trouble> for Lost {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, farewell: None }
+    }
+}
+
+/// One connection, and what was read from it.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    socket: Socket,
+    replies: ReplyReader,
+    /// Whether a command is out that was not answered.
+    asked: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(socket: Socket) -> Self {
+        Self { socket, replies: ReplyReader::new(), asked: false }
+    }
+
+    /// Whether the server waits for us.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.asked && self.replies.is_empty()
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Sends what is no command: nothing is read before or after it.
+    pub(super) async fn send(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Lost> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        wire::send(&mut self.socket, bytes, limit).await.map_err(|error| {
+            let is_late = error.kind() == std::io::ErrorKind::TimedOut;
+            Lost::from(if is_late { Trouble::Timeout } else { Trouble::Closed })
+        })
+    }
+
+    /// Sends one command, which is given without its line ending, with its payload behind it; waits for its reply.
+    ///
+    /// A 421 is no answer but a farewell.
+    pub(super) async fn ask(
+        &mut self,
+        command: &str,
+        payload: &[u8],
+        limit: Duration,
+    ) -> Result<Reply, Lost> {
+        debug_assert!(!command.contains(['\r', '\n']), "a command that is two: {command:?}");
+        self.overhear().await?;
+        self.asked = true;
+        self.send(&[command.as_bytes(), b"\r\n", payload].concat(), limit).await?;
+        self.reply(limit).await
+    }
+
+    /// Waits for a reply: to the last command, or the greeting.
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
+        let reply = timeout(limit, self.read_reply()).await.map_err(|_| Trouble::Timeout)??;
+        self.asked = false;
+        if reply.code() == 421 {
+            return Err(Lost { trouble: Trouble::Rejected, farewell: Some(reply) });
+        }
+        Ok(reply)
+    }
+
+    /// The socket, and what was read from it behind the last reply.
+    pub(super) fn into_parts(self) -> (Socket, Vec<u8>) {
+        (self.socket, self.replies.into_rest())
+    }
+
+    async fn read_reply(&mut self) -> Result<Reply, Trouble> {
+        loop {
+            match self.replies.next_reply() {
+                Some(Ok(reply)) => return Ok(reply),
+                Some(Err(_)) => return Err(Trouble::Malformed),
+                None => {}
+            }
+            match wire::fill(&mut self.socket, |bytes| self.replies.push(bytes)).await {
+                Ok(0) | Err(_) => return Err(Trouble::Closed),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Takes in what the server has said unasked, without waiting: only a farewell makes sense.
+    pub(super) async fn overhear(&mut self) -> Result<(), Lost> {
+        let read = {
+            let mut read = pin!(wire::fill(&mut self.socket, |bytes| self.replies.push(bytes)));
+            poll_fn(|cx| match read.as_mut().poll(cx) {
+                Poll::Ready(read) => Poll::Ready(Some(read)),
+                Poll::Pending => Poll::Ready(None),
+            })
+            .await
+        };
+        if self.replies.is_empty() {
+            return if read.is_none() { Ok(()) } else { Err(Trouble::Closed.into()) };
+        }
+        match self.replies.next_reply() {
+            Some(Ok(reply)) if reply.code() == 421 => {
+                Err(Lost { trouble: Trouble::Rejected, farewell: Some(reply) })
+            }
+            _ => Err(Trouble::Malformed.into()),
+        }
+    }
+}

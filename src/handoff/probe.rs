@@ -1,0 +1,29 @@
+//! Asking a server what it offers.
+
+use std::sync::Arc;
+
+use super::backend::{Backend, Outcome, is_done};
+use super::introduction::Client;
+use super::server::Server;
+use super::settings::Settings;
+use super::trouble::{Failure, Phase};
+use crate::smtp::capability::Capabilities;
+
+/// Connects, announces ourselves as the client, says EHLO and leaves.
+///
+/// A server that does not understand the announcement answers it as if it were a command, and is out of step at once:
+/// so this is also the test of `identity`.
+pub(super) async fn ask(
+    server: &Arc<Server>,
+    settings: &Arc<Settings>,
+    hostname: &str,
+) -> Outcome<Capabilities> {
+    let mut backend = Backend::connect(Arc::clone(server), Arc::clone(settings), Client::ourselves()).await?;
+    backend.greeted().await?;
+    let reply = backend.ask(Phase::Helo, &format!("EHLO {hostname}")).await?;
+    if !is_done(&reply) {
+        return Err(Failure::rejected(Phase::Helo, reply));
+    }
+    backend.quit();
+    Ok(Capabilities::from_reply(&reply))
+}

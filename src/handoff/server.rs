@@ -1,0 +1,191 @@
+//! One server: where it is, what it offers, how it is doing.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::settings::Address;
+use super::totals::{Statistics, Totals};
+use super::trouble::{Failure, Phase, Trouble};
+use crate::smtp::capability::Capabilities;
+
+/// How a server was doing when it was last spoken to; a closed set, so it may label a metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// It has not been spoken to.
+    #[default]
+    Unknown,
+    /// It took a client, or told a probe what it offers.
+    Up,
+    /// It did not.
+    Down,
+}
+
+impl Health {
+    /// `unknown`, `up`, `down`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) address: Address,
+    pub(super) name: String,
+    state: Mutex<State>,
+    pub(super) statistics: Statistics,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    health: Health,
+    /// Until then it comes last in the order.
+    rests_until: Option<Instant>,
+    /// From its last EHLO reply, whoever it was for.
+    capabilities: Option<Arc<Capabilities>>,
+}
+
+impl Server {
+    pub(super) fn new(address: Address) -> Self {
+        let name = address.to_string();
+        Self { address, name, state: Mutex::default(), statistics: Statistics::default() }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.state.lock().health
+    }
+
+    /// Whether it failed a short while ago.
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.state.lock().rests_until.is_some_and(|until| now < until)
+    }
+
+    /// What it offers, if it has ever said so. Whoever has said so understands how clients are announced.
+    pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
+        self.state.lock().capabilities.clone()
+    }
+
+    /// It took a client.
+    pub(super) fn answered(&self) {
+        let mut state = self.state.lock();
+        if state.health == Health::Down {
+            tracing::info!(server = self.name, "backend is up again");
+        }
+        state.health = Health::Up;
+        state.rests_until = None;
+    }
+
+    /// It has said what it offers.
+    pub(super) fn offered(&self, capabilities: Capabilities) {
+        let mut state = self.state.lock();
+        if state.capabilities.as_deref() != Some(&capabilities) {
+            state.capabilities = Some(Arc::new(capabilities));
+        }
+    }
+
+    /// A conversation has come to nothing.
+    pub(super) fn failed(&self, failure: &Failure, witness: Witness, rest: Duration) {
+        self.statistics.failed(failure.phase, failure.trouble);
+        if !witness.speaks_against_server(failure) {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.health != Health::Down {
+            let (phase, trouble) = (failure.phase.as_str(), failure.trouble.as_str());
+            let said = failure.reply.as_ref().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(server = self.name, phase, trouble, said, "backend is down");
+        }
+        state.health = Health::Down;
+        state.rests_until = Instant::now().checked_add(jittered(rest));
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        self.statistics.read(self.name.clone(), self.health())
+    }
+}
+
+/// On whose behalf a server was spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// A client's: what the server says may be meant for this client alone.
+    Client,
+    /// Our own.
+    Probe,
+}
+
+impl Witness {
+    /// What fails for want of our own means says nothing of the server; nor does its refusal of one client. But
+    /// nobody can be so bad that a server would not answer the phone.
+    fn speaks_against_server(self, failure: &Failure) -> bool {
+        match failure.trouble {
+            Trouble::Exhausted => false,
+            Trouble::Refused | Trouble::Unreachable => true,
+            Trouble::Timeout => self == Self::Probe || failure.phase != Phase::Envelope,
+            Trouble::Closed | Trouble::Rejected | Trouble::Malformed => self == Self::Probe,
+        }
+    }
+}
+
+/// Three to five quarters of `span`, so that many do not come back at the same moment.
+pub(super) fn jittered(span: Duration) -> Duration {
+    // A hasher with random keys is as good a die as this needs.
+    let die = RandomState::new().hash_one(()) % 1024;
+    span.mul_f64(0.75 + die as f64 / 2048.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(phase: Phase, trouble: Trouble) -> Failure {
+        Failure { phase, trouble, reply: None }
+    }
+
+    fn server() -> Server {
+        Server::new("127.0.0.1:25".parse().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_fails_rests_for_a_while() {
+        let server = server();
+        let rest = Duration::from_secs(10);
+        server.failed(&failure(Phase::Connect, Trouble::Refused), Witness::Client, rest);
+        assert_eq!(server.health(), Health::Down);
+        assert!(server.rests(Instant::now() + rest.mul_f64(0.7)));
+        assert!(!server.rests(Instant::now() + rest.mul_f64(1.3)));
+        server.answered();
+        assert!(!server.rests(Instant::now()));
+        assert_eq!(server.health(), Health::Up);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_clients_trouble_does_not_speak_against_a_server() {
+        let server = server();
+        for failure in [
+            failure(Phase::Connect, Trouble::Exhausted),
+            failure(Phase::Greeting, Trouble::Rejected),
+            failure(Phase::Helo, Trouble::Closed),
+            failure(Phase::Envelope, Trouble::Timeout),
+        ] {
+            server.failed(&failure, Witness::Client, Duration::from_secs(10));
+            assert_eq!(server.health(), Health::Unknown, "{failure:?}");
+            assert!(!server.rests(Instant::now()));
+        }
+        server.failed(&failure(Phase::Greeting, Trouble::Rejected), Witness::Probe, Duration::from_secs(10));
+        assert_eq!(server.health(), Health::Down);
+    }
+
+    #[test]
+    fn jitter_is_a_quarter_either_way() {
+        let spans: Vec<_> = (0..200).map(|_| jittered(Duration::from_secs(8)).as_secs_f64()).collect();
+        assert!(spans.iter().all(|span| (6.0..=10.0).contains(span)));
+        assert!(spans.iter().any(|span| *span < 8.0) && spans.iter().any(|span| *span > 8.0));
+    }
+}

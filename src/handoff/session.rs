@@ -1,0 +1,150 @@
+//! One client's hand-off, from the first recipient to the relay.
+
+use std::sync::Arc;
+
+use super::backend::{Backend, Outcome, is_done};
+use super::backends::{Backends, Greeting};
+use super::content::Ready;
+use super::introduction::Client;
+use super::server::Server;
+use super::trouble::Unavailable;
+use crate::dialogue::{Checked, Passthrough, Released};
+use crate::policy::TlsFacts;
+use crate::proxy_protocol::Endpoints;
+use crate::smtp::reply::Reply;
+
+/// One client's hand-off: opens the backend late, at the first recipient, and keeps it in step from then on.
+///
+/// A backend that breaks off is replaced, once for each recipient, as long as it has accepted none of the
+/// transaction. Afterwards its promises are lost with it, and the rest of the transaction is [`Unavailable`]. Dropped
+/// before the relay, it takes leave of the backend.
+#[derive(Debug)]
+pub struct Handoff {
+    backends: Arc<Backends>,
+    ends: Endpoints,
+    id: String,
+    tls: Option<TlsFacts>,
+    backend: Option<Backend>,
+    /// The last transaction of which a recipient was accepted.
+    promised: Option<u64>,
+    /// The transaction whose promises are lost, and how.
+    broken: Option<(u64, Unavailable)>,
+}
+
+impl Handoff {
+    /// Nothing is opened yet. `id` names the connection to the server, where the identity can tell it.
+    pub fn new(backends: Arc<Backends>, ends: Endpoints, id: String) -> Self {
+        Self { backends, ends, id, tls: None, backend: None, promised: None, broken: None }
+    }
+
+    /// The client speaks TLS from here on, and begins anew; so does the backend.
+    pub fn secured(&mut self, tls: TlsFacts) {
+        self.tls = Some(tls);
+        if let Some(backend) = self.backend.take() {
+            backend.quit();
+        }
+    }
+
+    /// The server that is open, as configured.
+    pub fn server(&self) -> Option<&str> {
+        self.backend.as_ref().map(Backend::server)
+    }
+
+    /// Asks the backend for a recipient: its reply is the answer, its farewell (421) included.
+    pub async fn recipient(&mut self, checked: &Checked) -> Result<Reply, Unavailable> {
+        let transaction = checked.transaction();
+        self.unbroken(transaction)?;
+        let answer = match self.ask(checked, None).await {
+            Err(Lost { from: Some(server), unavailable, .. })
+                if self.promised != Some(transaction) && self.backends.may_replace(&unavailable) =>
+            {
+                self.ask(checked, Some(&server)).await
+            }
+            answer => answer,
+        };
+        answer.or_else(|lost| {
+            if self.promised == Some(transaction) {
+                self.broken = Some((transaction, lost.unavailable.clone()));
+            }
+            lost.farewell.ok_or(lost.unavailable)
+        })
+    }
+
+    /// Hands over at DATA or BDAT; `rest` is what the client has sent behind the line.
+    pub async fn content(&mut self, released: &Released, rest: &[u8]) -> Result<Ready, Unavailable> {
+        let transaction = released.transaction();
+        self.unbroken(transaction)?;
+        let backend = self.backend.take().filter(|backend| backend.has_open(transaction));
+        let backend = backend.ok_or_else(Unavailable::nowhere)?;
+        let server = Arc::clone(&backend.server);
+        self.noted(&server, backend.content(released, rest).await)
+    }
+
+    /// Hands over at STARTTLS or AUTH; `rest` is what the client has sent behind the line.
+    pub async fn passthrough(
+        &mut self,
+        passthrough: &Passthrough,
+        rest: &[u8],
+    ) -> Result<Ready, Unavailable> {
+        let backend = self.take_or_connect(None).await?;
+        let server = Arc::clone(&backend.server);
+        self.noted(&server, backend.passthrough(passthrough, rest).await)
+    }
+
+    /// One try, with the backend that is open or a new one.
+    async fn ask(&mut self, checked: &Checked, avoid: Option<&Arc<Server>>) -> Result<Reply, Lost> {
+        let connected = self.take_or_connect(avoid).await;
+        let mut backend =
+            connected.map_err(|unavailable| Lost { unavailable, from: None, farewell: None })?;
+        match backend.recipient(checked).await {
+            Ok(reply) => {
+                if is_done(&reply) {
+                    self.promised = Some(checked.transaction());
+                }
+                self.backend = Some(backend);
+                Ok(reply)
+            }
+            Err(failure) => Err(Lost {
+                unavailable: self.backends.unavailable(&backend.server, &failure),
+                from: Some(backend.server),
+                farewell: failure.farewell(),
+            }),
+        }
+    }
+
+    async fn take_or_connect(&mut self, avoid: Option<&Arc<Server>>) -> Result<Backend, Unavailable> {
+        if let Some(backend) = self.backend.take() {
+            return Ok(backend);
+        }
+        let client = Client { ends: Some(self.ends), id: &self.id, tls: self.tls.as_ref() };
+        self.backends.connect(client, Greeting::Read, avoid).await
+    }
+
+    fn unbroken(&self, transaction: u64) -> Result<(), Unavailable> {
+        match &self.broken {
+            Some((broken, unavailable)) if *broken == transaction => Err(unavailable.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn noted<T>(&self, server: &Server, outcome: Outcome<T>) -> Result<T, Unavailable> {
+        outcome.map_err(|failure| self.backends.unavailable(server, &failure))
+    }
+}
+
+impl Drop for Handoff {
+    fn drop(&mut self) {
+        if let Some(backend) = self.backend.take() {
+            backend.quit();
+        }
+    }
+}
+
+/// A try that came to nothing.
+struct Lost {
+    unavailable: Unavailable,
+    /// The server that had been open.
+    from: Option<Arc<Server>>,
+    /// What it said last, where the client shall hear it.
+    farewell: Option<Reply>,
+}

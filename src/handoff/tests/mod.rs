@@ -1,0 +1,7 @@
+//! The hand-off against scripted servers.
+
+mod faults;
+mod health;
+mod rig;
+mod steps;
+mod sync;

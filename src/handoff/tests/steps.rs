@@ -1,0 +1,275 @@
+//! Where the client is, the server is brought: in lock-step, and not one command further.
+
+use tokio::io::AsyncReadExt;
+
+use super::rig::{Client, Server, ends, handoff, settings};
+use crate::handoff::{Backends, Identity, Proof, Settings};
+use crate::policy::{Effects, TlsFacts};
+use crate::proxy_protocol::{Header, Origin, Parsed, Tlv, parse};
+use crate::screen::Passed;
+
+#[tokio::test]
+async fn the_envelope_is_replayed_and_the_replies_are_the_servers() {
+    let server = Server::start(&["
+        > 220 b
+        < EHLO client.example
+        = 250-b\\r\\n250-SIZE 100\\r\\n250 8BITMIME\\r\\n
+        < MAIL FROM:<a@b> BODY=8BITMIME
+        > 250 2.1.0 sender ok
+        < RCPT TO:<one@x>
+        > 250 2.1.5 one ok
+        < RCPT TO:<two@x>
+        > 550 5.1.1 no two
+        < RCPT TO:<three@x>
+        > 452 4.5.3 later
+        < DATA
+        "])
+    .await;
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::new();
+    client.say("MAIL FROM:<a@b> BODY=8BITMIME");
+    assert_eq!(handoff.server(), None);
+    assert_eq!(client.asks(&mut handoff, "one@x").await, "250 2.1.5 one ok");
+    assert_eq!(handoff.server(), Some(server.address.to_string().as_str()));
+    assert_eq!(client.asks(&mut handoff, "two@x").await, "550 5.1.1 no two");
+    assert_eq!(client.asks(&mut handoff, "three@x").await, "452 4.5.3 later");
+
+    let ready = handoff.content(&client.content("DATA"), b"Subject: hi\r\n").await.unwrap();
+    assert_eq!(ready.to_backend, b"DATA\r\nSubject: hi\r\n");
+    assert_eq!(ready.to_client, b"");
+    let mut socket = ready.socket;
+    tokio::io::AsyncWriteExt::write_all(&mut socket, b"DATA\r\n").await.unwrap();
+    server.done().await;
+}
+
+#[tokio::test]
+async fn a_refused_sender_is_the_answer_and_is_asked_again() {
+    let server = Server::start(&["
+        > 220 b
+        < EHLO client.example
+        > 250 b
+        < MAIL FROM:<a@b>
+        > 553 5.1.8 bad sender
+        < MAIL FROM:<a@b>
+        > 250 2.1.0 on second thoughts
+        < RCPT TO:<two@x>
+        > 250 2.1.5 ok
+        "])
+    .await;
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::new();
+    client.mail("a@b");
+    assert_eq!(client.asks(&mut handoff, "one@x").await, "553 5.1.8 bad sender");
+    assert_eq!(client.asks(&mut handoff, "two@x").await, "250 2.1.5 ok");
+    server.done().await;
+}
+
+#[tokio::test]
+async fn another_transaction_is_another_even_in_the_same_words() {
+    let server = Server::start(&["
+        > 220 b
+        < HELO client.example
+        > 250 b
+        < MAIL FROM:<a@b>
+        > 250 2.1.0 ok
+        < RCPT TO:<one@x>
+        > 250 2.1.5 ok
+        < RSET
+        > 250 2.0.0 ok
+        < MAIL FROM:<a@b>
+        > 250 2.1.0 ok
+        < RCPT TO:<two@x>
+        > 250 2.1.5 ok
+        < EHLO other.example
+        > 250 b
+        < MAIL FROM:<>
+        > 250 2.1.0 ok
+        < RCPT TO:<three@x>
+        > 250 2.1.5 ok
+        "])
+    .await;
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::silent();
+    client.say("HELO client.example");
+    for address in ["one@x", "two@x"] {
+        client.mail("a@b");
+        assert_eq!(client.asks(&mut handoff, address).await, "250 2.1.5 ok");
+    }
+    client.say("EHLO other.example");
+    client.mail("");
+    assert_eq!(client.asks(&mut handoff, "three@x").await, "250 2.1.5 ok");
+    server.done().await;
+}
+
+#[tokio::test]
+async fn a_client_that_says_no_helo_is_not_made_to_say_one() {
+    let server = Server::start(&["
+        > 220 b
+        < MAIL FROM:<a@b>
+        > 503 5.5.1 polite people say hello
+        "])
+    .await;
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::silent();
+    client.mail("a@b");
+    assert_eq!(client.asks(&mut handoff, "one@x").await, "503 5.5.1 polite people say hello");
+    server.done().await;
+}
+
+const UP_TO_RCPT: &str = "
+    > 220 b
+    < EHLO client.example
+    > 250 b
+    < MAIL FROM:<a@b>
+    > 250 2.1.0 ok
+    < RCPT TO:<one@x>
+    > 250 2.1.5 ok
+    ";
+
+#[tokio::test]
+async fn what_the_lists_prepend_stands_in_front_of_the_content() {
+    let lines = ["X-One: 1", "X-Two: a\r\nb"].map(str::to_owned).to_vec();
+    let effects = Effects { prepend: lines, bcc: vec!["archive@x".into()] };
+    let bcc = "
+        < RCPT TO:<archive@x>
+        > 250 2.1.5 ok
+        ";
+    let data = [UP_TO_RCPT, bcc, "< DATA\n> 354 go\n."].concat();
+    let refused = [UP_TO_RCPT, bcc, "< DATA\n> 450 4.2.0 not now\n."].concat();
+    let server = Server::start(&[&data, &refused]).await;
+    let settings = settings(&[&server]);
+
+    let mut client = Client::with(effects.clone());
+    client.say("EHLO client.example");
+    client.mail("a@b");
+    let mut accepted = handoff(&settings);
+    client.asks(&mut accepted, "one@x").await;
+    let ready = accepted.content(&client.content("DATA"), b"Subject").await.unwrap();
+    assert_eq!(ready.to_client, b"354 go\r\n");
+    assert_eq!(ready.to_backend, b"X-One: 1\r\nX-Two: a  b\r\nSubject");
+    drop(ready);
+
+    let mut client = Client::with(effects);
+    client.say("EHLO client.example");
+    client.mail("a@b");
+    let mut refused = handoff(&settings);
+    client.asks(&mut refused, "one@x").await;
+    let ready = refused.content(&client.content("DATA"), b"RSET\r\n").await.unwrap();
+    assert_eq!(ready.to_client, b"450 4.2.0 not now\r\n");
+    assert_eq!(ready.to_backend, b"RSET\r\n");
+    drop(ready);
+    server.done().await;
+}
+
+#[tokio::test]
+async fn what_the_lists_prepend_is_a_chunk_of_its_own_before_the_clients() {
+    let server =
+        Server::start(&[&[UP_TO_RCPT, "< BDAT 10\\r\\nX-One: 1\n> 250 2.0.0 10 bytes\n."].concat()]).await;
+    let mut client = Client::with(Effects { prepend: vec!["X-One: 1".into()], bcc: vec![] });
+    client.say("EHLO client.example");
+    client.mail("a@b");
+    let mut handoff = handoff(&settings(&[&server]));
+    client.asks(&mut handoff, "one@x").await;
+    let ready = handoff.content(&client.content("BDAT 5 LAST"), b"hello").await.unwrap();
+    assert_eq!(ready.to_backend, b"BDAT 5 LAST\r\nhello");
+    assert_eq!(ready.to_client, b"");
+    drop(ready);
+    server.done().await;
+}
+
+#[tokio::test]
+async fn starttls_is_replayed_behind_ehlo() {
+    let server = Server::start(&["
+        > 220 b
+        < EHLO client.example
+        = 250-b\\r\\n250 STARTTLS\\r\\n
+        .
+        "])
+    .await;
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::new();
+    let ready = handoff.passthrough(&client.passthrough("STARTTLS"), b"").await.unwrap();
+    assert_eq!(ready.to_backend, b"STARTTLS\r\n");
+    drop(ready);
+    server.done().await;
+}
+
+#[tokio::test]
+async fn who_is_dropped_takes_leave() {
+    let server = Server::start(&[&[UP_TO_RCPT, "< QUIT\n> 221 2.0.0 bye"].concat()]).await;
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::new();
+    client.mail("a@b");
+    client.asks(&mut handoff, "one@x").await;
+    drop(handoff);
+    server.done().await;
+}
+
+/// Reads a header off a listener's first connection, then plays an MTA's part up to the greeting.
+async fn header_of(identity: Identity, tls: Option<TlsFacts>) -> Header {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = Settings {
+        servers: vec![listener.local_addr().unwrap().to_string().parse().unwrap()],
+        identity,
+        ..Settings::default()
+    };
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = Vec::new();
+        loop {
+            stream.read_buf(&mut bytes).await.unwrap();
+            match parse(&bytes) {
+                Parsed::Complete { header, used } => {
+                    assert_eq!(used, bytes.len(), "nothing behind the header before the greeting");
+                    return header;
+                }
+                Parsed::Incomplete => {}
+                Parsed::Malformed(why) => panic!("{why}"),
+            }
+        }
+    });
+    let mut handoff = handoff(&settings);
+    if let Some(tls) = tls {
+        handoff.secured(tls);
+    }
+    let mut client = Client::new();
+    client.mail("a@b");
+    let said = client.asks(&mut handoff, "one@x").await;
+    assert!(said.starts_with("451 4.3.0 "), "{said}");
+    server.await.unwrap()
+}
+
+#[tokio::test]
+async fn the_server_is_told_who_the_client_is() {
+    let tls = TlsFacts { protocol: "TLSv1.3".into(), cipher: "TLS_AES_256_GCM_SHA384".into(), bits: 256 };
+    let id = Tlv::unique_id("0ABCDEFGHJKM");
+    let v2 = header_of(Identity::ProxyV2, None).await;
+    assert_eq!(v2, Header { origin: Origin::Proxied(ends()), tlvs: vec![id.clone()] });
+    let secured = header_of(Identity::ProxyV2, Some(tls)).await;
+    assert_eq!(secured.tlvs, [id, Tlv::ssl("TLSv1.3", "TLS_AES_256_GCM_SHA384")]);
+    let v1 = header_of(Identity::ProxyV1, None).await;
+    assert_eq!(v1, Header { origin: Origin::Proxied(ends()), tlvs: vec![] });
+}
+
+#[tokio::test]
+async fn a_client_that_is_always_let_through_hears_the_servers_own_greeting() {
+    let server = Server::start(&["> 220 b ESMTP"]).await;
+    let backends = Backends::new(&settings(&[&server]), "mx.example");
+    let proof = Passed::for_test();
+    let backend = backends.open(Proof::Passed(&proof), ends(), "1").await.unwrap();
+    let (mut socket, mut greeting) = backend.release();
+    socket.read_to_end(&mut greeting).await.unwrap();
+    assert_eq!(greeting, b"220 b ESMTP\r\n");
+    server.done().await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_a_server_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start_unix(&folder.path().join("mta"), UP_TO_RCPT);
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::new();
+    client.mail("a@b");
+    assert_eq!(client.asks(&mut handoff, "one@x").await, "250 2.1.5 ok");
+    server.done().await;
+}
