@@ -7,7 +7,7 @@ use super::keys::{Key, listener, sections};
 use super::listen::Listener;
 use super::problem::{Place, Problem};
 use super::raw::{Assignment, Form, Raw, Split};
-use super::{Config, file, layers};
+use super::{Config, file, layers, postfix};
 use crate::nearest::nearest;
 
 /// Where each key got its value, for errors that concern several keys; keys that have their default are missing.
@@ -38,8 +38,18 @@ impl Names {
         names
     }
 
-    /// The key in full that a module calls by its last parts.
+    /// How many keys there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The key in full that a module calls by its last parts. The lists go by their bare names.
     pub(super) fn full(&self, part: &str) -> String {
+        let list = format!("restrictions.{part}");
+        if self.keys.contains(&list) {
+            return list;
+        }
         let ends =
             |key: &&String| key.strip_suffix(part).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
         if let Some(key) = self.keys.iter().find(ends) {
@@ -80,6 +90,9 @@ impl file::Names for Names {
     fn unknown(&self, path: &str) -> String {
         let path = unnumbered(path);
         let leaf = path.rsplit('.').next().unwrap_or(&path);
+        if let Some(ours) = postfix::rules::key_of(leaf) {
+            return format!("Postfix's name; here it is {ours}");
+        }
         let same_leaf = self.keys.iter().find(|key| key.rsplit('.').next() == Some(leaf));
         let known = self.keys.iter().chain(&self.sections).map(String::as_str);
         if let Some(near) = same_leaf.map(String::as_str).or_else(|| nearest(&path, known)) {
@@ -125,6 +138,9 @@ pub(super) fn apply(
         };
         match filled {
             Ok(()) => {
+                for (name, value) in entries_of(&raw) {
+                    origins.insert(path(&key, &name), value);
+                }
                 origins.insert(key, raw);
             }
             Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.about(&key))),
@@ -133,6 +149,14 @@ pub(super) fn apply(
     drop(slots);
     config.listen = listeners;
     (origins, problems)
+}
+
+/// The names below an open key, each with its value.
+fn entries_of(raw: &Raw) -> Vec<(String, Raw)> {
+    match raw.form {
+        Form::Entries(_) => raw.entries().unwrap_or_default(),
+        Form::Text(_) | Form::List(_) => Vec::new(),
+    }
 }
 
 /// The slot of `section.key` for a path `section.key.name`, with the value as an entry of that name.

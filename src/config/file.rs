@@ -41,11 +41,6 @@ pub(super) fn read(text: &str, file: &str, names: &impl Names) -> (Vec<Assignmen
         reader.problems.push(Problem::at(place, syntax(error.message())));
     }
     reader.section("", table.get_ref());
-    // The parser's tables are sorted by name; people read from top to bottom.
-    reader.problems.sort_by_key(|problem| match &problem.place {
-        Place::Line(_, line) => *line,
-        _ => 0,
-    });
     (reader.assignments, reader.problems)
 }
 
@@ -120,28 +115,41 @@ impl<N: Names> Reader<'_, N> {
     }
 
     fn raw(&self, value: &Spanned<DeValue<'_>>) -> Raw {
-        let form = match value.get_ref() {
-            DeValue::String(text) => Form::Text(text.to_string()),
-            DeValue::Integer(number) if number.radix() == 10 => Form::Text(number.as_str().to_owned()),
-            DeValue::Integer(number) => Form::Text(number.to_string()),
-            DeValue::Float(number) => Form::Text(number.as_str().to_owned()),
-            DeValue::Boolean(true) => Form::Text("yes".to_owned()),
-            DeValue::Boolean(false) => Form::Text("no".to_owned()),
-            DeValue::Datetime(moment) => Form::Text(moment.to_string()),
-            DeValue::Array(items) => Form::List(items.iter().map(|item| self.raw(item)).collect()),
-            DeValue::Table(table) => Form::Entries(
-                table.iter().map(|(name, value)| (name.get_ref().to_string(), self.raw(value))).collect(),
-            ),
-        };
-        let span = value.span();
-        let shown = shortened(self.text.get(span.clone()).unwrap_or_default());
-        Raw { form, shown, place: self.place(&span) }
+        raw(self.text, value, &|span| self.place(span))
     }
 
     fn place(&self, span: &Range<usize>) -> Place {
         let before = self.text.as_bytes().get(..span.start).unwrap_or(self.text.as_bytes());
         Place::Line(self.file.clone(), 1 + before.iter().filter(|b| **b == b'\n').count())
     }
+}
+
+/// A text such as `{ name = "value" }`, which stands at `place`.
+pub(super) fn inline_table(text: &str, place: &Place) -> Option<Vec<(String, Raw)>> {
+    let value = DeValue::parse(text).ok()?;
+    match raw(text, &value, &|_| place.clone()).form {
+        Form::Entries(entries) => Some(entries),
+        Form::Text(_) | Form::List(_) => None,
+    }
+}
+
+/// A value of the file `text`, and what is in it.
+fn raw(text: &str, value: &Spanned<DeValue<'_>>, place: &dyn Fn(&Range<usize>) -> Place) -> Raw {
+    let form = match value.get_ref() {
+        DeValue::String(text) => Form::Text(text.to_string()),
+        DeValue::Integer(number) => Form::Text(number.to_string()),
+        DeValue::Float(number) => Form::Text(number.to_string()),
+        DeValue::Boolean(true) => Form::Text("yes".to_owned()),
+        DeValue::Boolean(false) => Form::Text("no".to_owned()),
+        DeValue::Datetime(moment) => Form::Text(moment.to_string()),
+        DeValue::Array(items) => Form::List(items.iter().map(|item| raw(text, item, place)).collect()),
+        DeValue::Table(table) => Form::Entries(
+            table.iter().map(|(name, value)| (name.get_ref().to_string(), raw(text, value, place))).collect(),
+        ),
+    };
+    let span = value.span();
+    let shown = shortened(text.get(span.clone()).unwrap_or_default());
+    Raw { form, shown, place: place(&span) }
 }
 
 /// The parser's message with a remedy, where one can be told.

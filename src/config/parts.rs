@@ -11,6 +11,7 @@ use crate::dns::{Resolver, Zone};
 use crate::policy::Policy;
 use crate::screen::{self, Screen, dnsbl};
 use crate::table::LoadError;
+use crate::tls::{Acceptor, Starttls};
 
 /// Everything that keeps a part from being built, or that it warns of.
 pub(super) fn check(config: &Config, origins: &Origins, names: &Names) -> Findings {
@@ -23,6 +24,11 @@ pub(super) fn check(config: &Config, origins: &Origins, names: &Names) -> Findin
         problems: [of("screen.access_list", access), of("dnsbl.reply_map", lists)].concat(),
         warnings: Vec::new(),
     };
+    if config.tls.starttls == Starttls::Terminate
+        && let Err(error) = Acceptor::new(&config.tls)
+    {
+        findings.problems.push(Problem::of(origins, "tls.certificates", error.to_string()));
+    }
     match Policy::new(config.policy.clone(), unasked(), &config.base) {
         Ok(policy) => {
             let warning = |text: &String| {

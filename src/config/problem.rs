@@ -60,6 +60,19 @@ impl Problem {
     }
 }
 
+impl Place {
+    /// Where in a list of problems it belongs: a file's lines in their order, then what was laid over them.
+    pub(super) fn order(&self) -> (u8, usize) {
+        match self {
+            Self::File(_) => (0, 0),
+            Self::Line(_, line) => (1, *line),
+            Self::Environment(_) => (2, 0),
+            Self::CommandLine => (3, 0),
+            Self::Default => (4, 0),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

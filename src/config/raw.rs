@@ -3,6 +3,7 @@
 //! All three sources end here: a file's TOML, the environment, `--set`. Numbers and booleans become the text that
 //! Postfix would write for them, so that one grammar serves all.
 
+use super::file;
 use super::problem::{Place, Problem};
 use crate::table::words;
 
@@ -62,6 +63,19 @@ impl Raw {
                 })
             }
         }
+    }
+}
+
+impl Raw {
+    /// Names and values, where these are wanted: a table, or a text that holds an inline one.
+    pub(super) fn entries(&self) -> Result<Vec<(String, Self)>, Vec<Problem>> {
+        let inline = match &self.form {
+            Form::Entries(entries) => return Ok(entries.clone()),
+            Form::Text(text) => file::inline_table(text, &self.place),
+            Form::List(_) => None,
+        };
+        let what = "not a table; write names and values, such as { name = \"value\" }";
+        inline.ok_or_else(|| vec![Problem::with(self, what)])
     }
 }
 

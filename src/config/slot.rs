@@ -167,12 +167,9 @@ struct Entries<'a, T> {
 
 impl<T> Slot for Entries<'_, T> {
     fn fill(&mut self, raw: &Raw) -> Result<(), Vec<Problem>> {
-        let Form::Entries(given) = &raw.form else {
-            let what = "not a table; write names and values, such as { name = \"value\" }";
-            return Err(vec![Problem::with(raw, what)]);
-        };
+        let given = raw.entries()?;
         let values = all(given.iter().map(|(_, raw)| self.grammar.take_joined(raw)))?;
-        self.slot.extend(given.iter().map(|(name, _)| name.clone()).zip(values));
+        self.slot.extend(given.into_iter().map(|(name, _)| name).zip(values));
         Ok(())
     }
 

@@ -242,7 +242,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The text of a list.
-    pub(super) fn list(&self, list: List) -> &str {
+    pub(crate) fn list(&self, list: List) -> &str {
         match list {
             List::Client => &self.client,
             List::Helo => &self.helo,

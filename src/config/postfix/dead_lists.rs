@@ -78,7 +78,7 @@ const CONDITIONS: &[(&str, &str)] = &[
 ];
 
 /// What became of the list `domain`, if it is closed.
-pub(super) fn fate(domain: &str) -> Option<&'static str> {
+pub(in crate::config) fn fate(domain: &str) -> Option<&'static str> {
     let mistaken = MISTAKEN.iter().find(|(name, _)| name.eq_ignore_ascii_case(domain)).map(|(_, fate)| *fate);
     mistaken.or_else(|| CLOSED.iter().find(|list| is_below(domain, list.domain)).map(|list| list.fate))
 }

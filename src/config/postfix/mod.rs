@@ -9,13 +9,13 @@
 //! the backend is left out and named. Nothing is guessed: where a database alone knows the domains, relay control
 //! stays with the backend.
 
-mod dead_lists;
+pub(super) mod dead_lists;
 mod expand;
 mod lists;
 mod main_cf;
 mod parameters;
 mod ports;
-mod rules;
+pub(super) mod rules;
 mod site;
 mod translation;
 mod traps;

@@ -163,6 +163,38 @@ impl Rule {
     }
 }
 
+/// Parameters that take more than copying.
+pub(super) const NAMED: &[(&str, &str)] = &[
+    ("myhostname", "hostname"),
+    ("mynetworks", "mynetworks"),
+    ("inet_interfaces", "listen"),
+    ("mydestination", "domains.local"),
+    ("relay_domains", "domains.relay"),
+    ("virtual_alias_domains", "domains.virtual_alias"),
+    ("virtual_mailbox_domains", "domains.virtual_mailbox"),
+    ("default_process_limit", "limits.post_queue_limit"),
+    ("postscreen_post_queue_limit", "limits.post_queue_limit"),
+    ("postscreen_access_list", "screen.access_list"),
+    ("postscreen_dnsbl_sites", "dnsbl.sites"),
+    ("postscreen_pipelining_enable", "screen.pipelining_enable"),
+    ("postscreen_non_smtp_command_enable", "screen.non_smtp_command_enable"),
+    ("postscreen_bare_newline_enable", "screen.bare_newline_enable"),
+    ("smtpd_client_event_limit_exceptions", "limits.client_event_limit_exceptions"),
+    ("smtpd_client_restrictions", "restrictions.client"),
+    ("smtpd_helo_restrictions", "restrictions.helo"),
+    ("smtpd_sender_restrictions", "restrictions.sender"),
+    ("smtpd_relay_restrictions", "restrictions.relay"),
+    ("smtpd_recipient_restrictions", "restrictions.recipient"),
+    ("smtpd_data_restrictions", "restrictions.data"),
+    ("smtpd_etrn_restrictions", "restrictions.etrn"),
+    ("smtpd_restriction_classes", "restrictions.classes"),
+    ("smtpd_upstream_proxy_protocol", "listen.proxy_protocol"),
+    ("postscreen_upstream_proxy_protocol", "listen.proxy_protocol"),
+    ("smtpd_tls_security_level", "tls.starttls"),
+    ("smtpd_tls_chain_files", "tls.certificates"),
+    ("smtpd_tls_cert_file", "tls.certificates"),
+];
+
 /// Parameters of the server side that have no counterpart here, and why none is missed.
 #[rustfmt::skip]
 pub(super) const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
@@ -215,21 +247,15 @@ pub(super) const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
     ("tlsproxy_", "set up TLS in [tls]"),
 ];
 
+/// Our key for Postfix's `parameter`.
+pub(in crate::config) fn key_of(parameter: &str) -> Option<&'static str> {
+    let mut known = RULES.iter().map(|rule| (rule.old, rule.new)).chain(NAMED.iter().copied());
+    known.find(|(old, _)| *old == parameter).map(|(_, new)| new)
+}
+
 /// The parameters that are known here by name.
 pub(super) fn parameters() -> impl Iterator<Item = &'static str> {
-    let elsewhere = [
-        "smtpd_client_restrictions",
-        "smtpd_helo_restrictions",
-        "smtpd_sender_restrictions",
-        "smtpd_relay_restrictions",
-        "smtpd_recipient_restrictions",
-        "smtpd_data_restrictions",
-        "smtpd_etrn_restrictions",
-        "smtpd_restriction_classes",
-        "postscreen_access_list",
-        "postscreen_dnsbl_sites",
-    ];
-    RULES.iter().map(|rule| rule.old).chain(elsewhere)
+    RULES.iter().map(|rule| rule.old).chain(NAMED.iter().map(|(old, _)| *old))
 }
 
 /// Why `parameter` has no counterpart; empty where it has been dealt with otherwise.
@@ -247,6 +273,8 @@ pub(super) fn without_counterpart(parameter: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::apply::Names;
+    use crate::config::file::{Name, Names as _};
 
     #[test]
     fn prefixes_cover_their_family() {
@@ -255,6 +283,21 @@ mod tests {
         assert!(without_counterpart("smtpd_forbid_bare_newline_exclusions").is_some());
         assert!(without_counterpart("queue_directory").is_none());
         assert!(without_counterpart("smtpd_client_restrictions").is_none());
+    }
+
+    #[test]
+    fn every_key_exists() {
+        let names = Names::new();
+        for (old, new) in RULES.iter().map(|rule| (rule.old, rule.new)).chain(NAMED.iter().copied()) {
+            assert!(!matches!(names.at(new), Name::Unknown), "{old} leads to {new}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_moves_over_does_not_also_lack_a_counterpart() {
+        for rule in RULES {
+            assert_eq!(without_counterpart(rule.old), None, "{}", rule.old);
+        }
     }
 
     #[test]
