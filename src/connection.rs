@@ -9,6 +9,7 @@
 //! up.
 
 use std::io;
+use std::net::IpAddr;
 use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,7 +20,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::allowlist::{Allowlist, Key};
-use crate::dialogue::{self, Auth, Checked, Offer, Peer, Session, Step, Waiting};
+use crate::dialogue::{self, Auth, Checked, Offer, Passthrough, Peer, Released, Session, Step, Waiting};
 use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
@@ -130,6 +131,16 @@ enum Guest {
     Proxy,
 }
 
+/// How a dialogue ended, where the client did not go away by itself.
+enum Talked {
+    /// A message is to be handed over.
+    Released(Released),
+    /// The session is to be handed over.
+    Passthrough(Passthrough),
+    /// Nothing is.
+    Closed,
+}
+
 /// The connection is over, and this is what it came to. Travels by `?`: nothing behind it can be said or done.
 struct Ended(Outcome);
 
@@ -214,7 +225,12 @@ impl Visit<'_> {
             &mut note,
         );
         tokio::select! {
-            verdict = test => verdict,
+            verdict = test => {
+                if matches!(verdict, Verdict::Refuse(_)) {
+                    self.site.allowlist.remove(key);
+                }
+                verdict
+            }
             () = self.drain.cancelled() => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
         }
     }
@@ -243,7 +259,7 @@ impl Visit<'_> {
         }
     }
 
-    /// Speaks SMTP with the client until there is something to hand over, or nothing more to say.
+    /// Speaks SMTP with the client, then does what that led to.
     async fn converse(
         mut self,
         screened: Screened,
@@ -252,20 +268,43 @@ impl Visit<'_> {
     ) -> Result<Outcome, Ended> {
         self.seat.converse();
         self.report.reached(State::Dialogue);
-        let site = self.site;
+        let (site, client) = (self.site, self.ends.client);
         let id = self.report.id().to_string();
         let mut handoff = Handoff::new(Arc::clone(&site.backends), self.ends, id.clone());
-        let peer =
-            Peer { client: self.ends.client, server: self.ends.server, names: ClientNames::default(), id };
+        let peer = Peer { client, server: self.ends.server, names: ClientNames::default(), id };
         let mut session = Session::new(Arc::clone(&site.dialogue), peer, screened, self.offer());
+
+        let talked = self.talk(&mut session, &mut handoff, place).await;
+        // However it ended: a pass counts although the client hung up, and so does a failure.
+        remember(&site.allowlist, key, client.ip(), &session);
+        let (mut visit, talked) = talked?;
+        let rest = visit.input.take();
+        let (ready, outcome) = match talked {
+            Talked::Closed => return Ok(visit.farewell()),
+            Talked::Released(released) => (handoff.content(&released, &rest).await, Outcome::Relayed),
+            Talked::Passthrough(line) => (handoff.passthrough(&line, &rest).await, Outcome::PassedThrough),
+        };
+        match ready {
+            Ok(Ready { socket, to_backend, to_client }) => {
+                visit.relay(socket, Early { to_backend, to_client }, outcome).await
+            }
+            // What the client has sent behind its command cannot be answered here.
+            Err(unavailable) => visit.refuse(&unavailable.farewell(), Outcome::Unavailable).await,
+        }
+    }
+
+    /// Asks, says and reads what the session wants, until there is something to hand over or nothing more to say.
+    async fn talk(
+        mut self,
+        session: &mut Session,
+        handoff: &mut Handoff,
+        place: &rate::Connection,
+    ) -> Result<(Self, Talked), Ended> {
+        let site = self.site;
         let mut carry = Carry::default();
         let mut step = session.greet();
         loop {
-            self.report.named(session.peer().names.found().and_then(|names| names.name.as_deref()));
-            session.take_findings().into_iter().for_each(|finding| self.report.dialogue(finding));
-            if has_passed(&session) {
-                self.report.passed(session.screened().history());
-            }
+            self.note(session);
             step = match step {
                 Step::Judge(pending) => match within_rates(place, pending.stage()) {
                     Err(exceeded) => {
@@ -274,13 +313,13 @@ impl Visit<'_> {
                         session.limited(&pending, reply)
                     }
                     Ok(()) => {
-                        let facts = pending.facts(&session);
+                        let facts = pending.facts(session);
                         let trace = &mut Trace::off();
                         let judgement = site.policy.judge(pending.stage(), &facts, &mut carry, trace).await;
                         session.decided(pending, judgement)
                     }
                 },
-                Step::Forward(checked) => match self.hand_over(&mut handoff, &checked).await {
+                Step::Forward(checked) => match self.hand_over(handoff, &checked).await {
                     Ok(reply) => {
                         if reply.is_positive() {
                             self.report.accepted(&checked);
@@ -291,30 +330,30 @@ impl Visit<'_> {
                 },
                 Step::Reply { reply, delay } => {
                     self.say(&[reply], delay).await?;
-                    self.next(&mut session).await?
+                    self.next(session).await?
                 }
                 Step::StartTls(reply) => {
                     self.say(&[reply], None).await?;
-                    self = self.secured(&mut session, &mut handoff).await?;
-                    self.next(&mut session).await?
+                    self = self.secured(session, handoff).await?;
+                    self.next(session).await?
                 }
-                Step::Relay(released) => {
-                    self.remember(&session, key);
-                    let ready = handoff.content(&released, &self.input.take()).await;
-                    return self.released(ready, Outcome::Relayed).await;
-                }
-                Step::Passthrough(passthrough) => {
-                    self.remember(&session, key);
-                    let ready = handoff.passthrough(&passthrough, &self.input.take()).await;
-                    return self.released(ready, Outcome::PassedThrough).await;
-                }
+                Step::Relay(released) => return Ok((self, Talked::Released(released))),
+                Step::Passthrough(line) => return Ok((self, Talked::Passthrough(line))),
                 Step::Close { replies, delay } => {
-                    self.remember(&session, key);
                     self.say(&replies, delay).await?;
                     wire::close(&mut self.stream).await;
-                    return Ok(self.farewell());
+                    return Ok((self, Talked::Closed));
                 }
             };
+        }
+    }
+
+    /// Tells the report what the session has found out.
+    fn note(&mut self, session: &mut Session) {
+        self.report.named(session.peer().names.found().and_then(|names| names.name.as_deref()));
+        session.take_findings().into_iter().for_each(|finding| self.report.dialogue(finding));
+        if has_passed(session) {
+            self.report.passed(session.screened().history());
         }
     }
 
@@ -350,16 +389,6 @@ impl Visit<'_> {
         answer
     }
 
-    /// Relays, if the backend is ready for it. What the client has sent behind its command cannot be answered here.
-    async fn released(self, ready: Result<Ready, Unavailable>, outcome: Outcome) -> Result<Outcome, Ended> {
-        match ready {
-            Ok(Ready { socket, to_backend, to_client }) => {
-                self.relay(socket, Early { to_backend, to_client }, outcome).await
-            }
-            Err(unavailable) => self.refuse(&unavailable.farewell(), Outcome::Unavailable).await,
-        }
-    }
-
     /// Bytes to and fro until both sides have finished.
     async fn relay(self, backend: Socket, early: Early, outcome: Outcome) -> Result<Outcome, Ended> {
         self.report.reached(State::Relay);
@@ -387,22 +416,6 @@ impl Visit<'_> {
             session.secured(facts);
         }
         Ok(Self { stream, ..self })
-    }
-
-    /// Notes for next time what the client has passed, or that it has failed.
-    fn remember(&self, session: &Session, key: Key) {
-        let client = self.ends.client.ip();
-        if session.standing().is_some() || session.screened().failed() {
-            self.site.allowlist.remove(key);
-            return;
-        }
-        // Behind a container's bridge all the world has the gateway's address: one pass must not let everybody in.
-        if is_gateway_like(client) && !client.is_loopback() {
-            return;
-        }
-        if let Some(record) = session.screened().earned(&session.passed(), SystemTime::now()) {
-            self.site.allowlist.store(key, record);
-        }
     }
 
     /// What EHLO may offer to this client.
@@ -472,4 +485,18 @@ fn within_rates(place: &rate::Connection, stage: Stage) -> Result<(), Exceeded> 
 fn has_passed(session: &Session) -> bool {
     let screened = session.screened();
     session.standing().is_none() && !screened.failed() && session.passed().len() == screened.deep().len()
+}
+
+/// Notes for next time what the client has passed, or that it has failed.
+fn remember(allowlist: &Allowlist, key: Key, client: IpAddr, session: &Session) {
+    if session.standing().is_some() || session.screened().failed() {
+        return allowlist.remove(key);
+    }
+    // Behind a container's bridge all the world has the gateway's address: one pass must not let everybody in.
+    if is_gateway_like(client) && !client.is_loopback() {
+        return;
+    }
+    if let Some(record) = session.screened().earned(&session.passed(), SystemTime::now()) {
+        allowlist.store(key, record);
+    }
 }

@@ -30,6 +30,18 @@ async fn everybody_hears_what_is_due_and_good_mail_arrives_in_the_first_connecti
     assert_eq!(outcome("bare-newline sender"), "bare_newline");
     assert_eq!(outcome("one that hangs up"), "hangup");
 
+    // One error of its own making, or twenty unknown recipients, are one too many.
+    let goodbye =
+        |name| demo.rows().iter().find(|row| row.character.name == name).unwrap().visit.goodbye.clone();
+    for name in ["bad HELO", "relay attempt", "dictionary attacker"] {
+        assert_eq!(
+            goodbye(name).as_deref(),
+            Some("421 4.7.0 mail.example.com Error: too many errors"),
+            "{name}"
+        );
+    }
+    assert_eq!(goodbye("listed on a DNSBL"), None, "its recipients are refused one by one");
+
     assert_eq!(demo.messages().len(), 2, "one from each visit of the clean client");
     assert_eq!(demo.messages()[0].client.ip().to_string(), "127.0.2.1", "the backend knows the real client");
     demo.end().await;

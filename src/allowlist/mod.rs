@@ -147,9 +147,11 @@ impl Allowlist {
 
     /// Forgets a client: what it has passed no longer counts.
     pub fn remove(&self, key: Key) {
-        self.hot.invalidate(&key);
-        self.counters.removed.fetch_add(1, Ordering::Relaxed);
-        self.store.changed(key);
+        // Most who fail were never remembered: they cost no write.
+        if self.hot.remove(&key).is_some() {
+            self.counters.removed.fetch_add(1, Ordering::Relaxed);
+            self.store.changed(key);
+        }
     }
 
     /// All clients remembered, in no order; changes made meanwhile may or may not be seen.

@@ -33,6 +33,8 @@ pub enum Act {
     Say(&'static str),
     /// Says a command and waits for its reply.
     Ask(&'static str),
+    /// Tries this many recipients that do not exist.
+    Guess(u32),
     /// Goes away without a word.
     HangUp,
 }
@@ -44,13 +46,15 @@ pub struct Visit {
     pub from: SocketAddr,
     /// The reply that decided it: the first refusal, or else the last reply before the goodbye.
     pub reply: String,
+    /// The 421 that came last, where one did.
+    pub goodbye: Option<String>,
     /// From connect to close.
     pub took: Duration,
     /// From connect to the `220 ` of the greeting, where there was one.
     pub greeted: Option<Duration>,
 }
 
-use Act::{Ask, HangUp, Hear, Say};
+use Act::{Ask, Guess, HangUp, Hear, Say};
 
 /// Everybody but the returning client, who is the first-timer once more.
 pub const CAST: [Character; 10] = [
@@ -127,11 +131,7 @@ pub const CAST: [Character; 10] = [
             Hear,
             Ask("EHLO harvest.example.net\r\n"),
             Ask("MAIL FROM:<spam@example.net>\r\n"),
-            Ask("RCPT TO:<adam.unknown@example.com>\r\n"),
-            Ask("RCPT TO:<berta.unknown@example.com>\r\n"),
-            Ask("RCPT TO:<carl.unknown@example.com>\r\n"),
-            Ask("RCPT TO:<dora.unknown@example.com>\r\n"),
-            Ask("RCPT TO:<emil.unknown@example.com>\r\n"),
+            Guess(100),
         ],
         hears: "550 5.1.1 No such user here",
     },
@@ -191,13 +191,24 @@ impl Character {
         let mut heard = Heard { from: stream.local_addr()?, begin, replies: Vec::new(), greeted: None };
         let mut stream = BufReader::new(stream);
         for act in self.acts {
-            match *act {
-                HangUp => return Ok(heard.visit()),
-                Say(bytes) => stream.write_all(bytes.as_bytes()).await?,
-                Hear => {}
-                Ask(command) => stream.write_all(command.as_bytes()).await?,
-            }
-            if matches!(act, Hear | Ask(_)) && !heard.reply(&mut stream).await? {
+            let goes_on = match *act {
+                HangUp => false,
+                Hear => heard.reply(&mut stream).await?,
+                Say(bytes) => {
+                    stream.write_all(bytes.as_bytes()).await?;
+                    true
+                }
+                Ask(command) => heard.answer(&mut stream, command).await?,
+                Guess(names) => {
+                    let mut goes_on = true;
+                    for name in 0..names {
+                        let command = format!("RCPT TO:<{name}.unknown@example.com>\r\n");
+                        goes_on = goes_on && heard.answer(&mut stream, &command).await?;
+                    }
+                    goes_on
+                }
+            };
+            if !goes_on {
                 return Ok(heard.visit());
             }
         }
@@ -217,6 +228,14 @@ struct Heard {
 }
 
 impl Heard {
+    /// Says a command and reads its reply; false where the server has closed.
+    async fn answer(&mut self, stream: &mut BufReader<TcpStream>, command: &str) -> io::Result<bool> {
+        if stream.write_all(command.as_bytes()).await.is_err() {
+            return Ok(false);
+        }
+        self.reply(stream).await
+    }
+
     /// Reads one whole reply; false at the end of the stream.
     async fn reply(&mut self, stream: &mut BufReader<TcpStream>) -> io::Result<bool> {
         loop {
@@ -242,7 +261,8 @@ impl Heard {
     fn visit(self) -> Visit {
         let refusal = self.replies.iter().find(|reply| reply.starts_with(['4', '5']));
         let farewell = self.replies.iter().rev().find(|reply| !reply.starts_with("221"));
+        let goodbye = self.replies.last().filter(|reply| reply.starts_with("421")).cloned();
         let reply = refusal.or(farewell).cloned().unwrap_or_default();
-        Visit { from: self.from, reply, took: self.begin.elapsed(), greeted: self.greeted }
+        Visit { from: self.from, reply, goodbye, took: self.begin.elapsed(), greeted: self.greeted }
     }
 }

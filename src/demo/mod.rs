@@ -135,7 +135,9 @@ impl Row {
     fn shown(self, out: &mut impl io::Write) -> io::Result<Self> {
         let address = self.character.address.to_string();
         let after = format!("{:.2} s", self.visit.took.as_secs_f64());
-        writeln!(out, "{}", line(self.character.name, &address, &after, self.outcome, &self.visit.reply))?;
+        let then = if self.visit.goodbye.is_some() { ", then 421" } else { "" };
+        let heard = format!("{}{then}", self.visit.reply);
+        writeln!(out, "{}", line(self.character.name, &address, &after, self.outcome, &heard))?;
         out.flush()?;
         Ok(self)
     }
