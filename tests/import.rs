@@ -7,6 +7,7 @@ use std::path::Path;
 
 use prescreen::config::postfix::{Imported, Source, import};
 use prescreen::config::{self, Config};
+use prescreen::tls::Starttls;
 
 /// Imports `name`, compares what comes out with what was read by eye, and loads it.
 ///
@@ -23,57 +24,173 @@ fn imports(name: &str) -> (Imported, Config) {
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), *text, "{}: UPDATE=1 writes it anew", file.display());
     }
-    let source =
-        config::Source::Text { name: format!("{name}.toml"), text: imported.toml.clone(), base: ".".into() };
+    let config = loaded(name, &imported);
+    (imported, config)
+}
+
+fn loaded(name: &str, imported: &Imported) -> Config {
+    let text = imported.toml.clone();
+    let source = config::Source::Text { name: format!("{name}.toml"), text, base: ".".into() };
     match Config::load(&source, &[], []) {
-        Ok((config, _)) => (imported, config),
+        Ok((config, _)) => config,
         Err(problems) => {
             panic!("{}", problems.iter().map(|problem| format!("{problem}\n")).collect::<String>())
         }
     }
 }
 
+/// Whether the report says so, wherever its lines are broken.
+fn tells(imported: &Imported, what: &str) -> bool {
+    imported.report.split_whitespace().collect::<Vec<_>>().join(" ").contains(what)
+}
+
+/// The lists that ended up in the configuration, without the blanks that do not matter.
+fn list(text: &str) -> Vec<&str> {
+    text.split(", ").filter(|item| !item.is_empty()).collect()
+}
+
 #[test]
 fn debian() {
-    imports("debian");
+    let (imported, config) = imports("debian");
+    assert_eq!(config.hostname, "mx.example.org");
+    assert_eq!(list(config.policy.relay_list()), ["permit_mynetworks", "defer_unauth_destination"]);
+    // Lists that are empty in Postfix stay so; prescreen's own defaults check more.
+    assert_eq!((config.policy.helo.as_str(), config.policy.sender.as_str()), ("", ""));
+    assert_eq!(config.tls.starttls, Starttls::Passthrough);
+    assert_eq!(config.limits.post_queue_limit, 100);
+    assert!(imported.postfix_side.contains("127.0.0.1:10025 inet n - y - - smtpd\n"));
+    assert!(imported.postfix_side.contains("-o smtpd_upstream_proxy_protocol=haproxy"));
 }
 
 #[test]
 fn docker_mailserver() {
-    imports("docker-mailserver");
+    let (imported, config) = imports("docker-mailserver");
+    assert!(tells(&imported, "dnsbl.sorbs.net: SORBS, closed on 5 June 2024"));
+    assert_eq!(config.dnsbl.sites.len(), 10);
+    assert!(
+        config.policy.recipient.contains("check_policy_service unix:/var/spool/postfix/private/policyd-spf")
+    );
+    // What -o sets for the service on port 25 moves with it.
+    assert_eq!(config.rate.client_connection_count_limit, 20);
+    assert!(imported.postfix_side.contains("-o { smtpd_client_connection_count_limit = 20 }"));
 }
 
 #[test]
 fn mailcow() {
-    imports("mailcow");
+    let (imported, config) = imports("mailcow");
+    // A database knows the domains, so nobody here may refuse to relay.
+    assert!(!config.policy.domains.any());
+    assert!(!imported.toml.contains("\"reject_unauth_destination"));
+    assert_eq!(config.screen.greet_wait.as_secs(), 3);
+    assert_eq!(config.screen.stress_greet_wait.as_secs(), 2);
+    assert_eq!(config.dialogue.errors.hard_error_limit, 5);
+    // 10025 is taken there.
+    assert_eq!(config.backend.servers[0].to_string(), "127.0.0.1:10125");
 }
 
 #[test]
 fn iredmail() {
-    imports("iredmail");
+    let (imported, config) = imports("iredmail");
+    assert_eq!(
+        list(&config.policy.recipient),
+        [
+            "reject_non_fqdn_recipient",
+            "check_policy_service inet:127.0.0.1:7777",
+            "permit_mynetworks",
+            "check_policy_service inet:127.0.0.1:12340",
+        ]
+    );
+    assert!(tells(&imported, "b.barracudacentral.org answers only to resolvers that are registered"));
+    assert!(
+        imported
+            .report
+            .contains("smtpd_end_of_data_restrictions (main.cf:36): are judged behind the message")
+    );
 }
 
 #[test]
 fn modoboa() {
-    imports("modoboa");
+    let (_, config) = imports("modoboa");
+    assert_eq!(config.listen.len(), 1, "inet_protocols = ipv4");
+    assert_eq!(config.screen.greet_banner.as_deref(), Some("Welcome, please wait..."));
+    assert!(config.policy.recipient.contains("reject_unverified_recipient"));
 }
 
 #[test]
 fn error_limits() {
-    imports("error-limits");
+    let (imported, config) = imports("error-limits");
+    assert!(tells(&imported, "did you mean smtpd_relay_restrictions?"));
+    assert!(tells(&imported, "127.0.0.1/8 is a host in 127.0.0.0/8"));
+    assert_eq!(config.mynetworks, "192.168.1.0/24, 127.0.0.0/8");
+    assert_eq!(config.dnsbl.max_ttl.as_secs(), 300, "5mh");
+    assert_eq!(config.dialogue.errors.hard_error_limit, 1);
+    assert!(!config.policy.sender.contains("securitysage"));
 }
 
 #[test]
 fn manual_2000() {
-    imports("manual-2000");
+    let (_, config) = imports("manual-2000");
+    assert_eq!(
+        list(&config.policy.client)[..3],
+        ["permit_mynetworks", "reject_unknown_client_hostname", "reject_rbl_client zen.spamhaus.org"]
+    );
+    assert!(config.policy.recipient.ends_with("reject_unauth_destination"), "{}", config.policy.recipient);
+    // Before 2.10 there was no relay list; at compatibility level 0 there is none yet.
+    assert_eq!(config.policy.relay.as_deref(), Some(""));
 }
 
 #[test]
 fn main_cf_limits() {
-    imports("main-cf-limits");
+    let (_, config) = imports("main-cf-limits");
+    assert!(config.policy.client.contains("warn_if_reject reject_unknown_client_hostname"));
+    assert_eq!(config.rate.client_connection_rate_limit, 30);
+    assert_eq!(config.limits.post_queue_limit, 200);
 }
 
 #[test]
 fn centos_guide() {
-    imports("centos-guide");
+    let (_, config) = imports("centos-guide");
+    assert_eq!(
+        config.policy.classes["greylist"],
+        "check_policy_service unix:/var/spool/postfix/postgrey/socket"
+    );
+    assert_eq!(list(&config.policy.data), ["reject_unauth_pipelining", "permit"]);
+}
+
+#[test]
+fn postconf_output_will_do() {
+    let imported = import(&Source::text(
+        "mydestination = example.org\nmyhostname = mx.example.org\nmynetworks = 127.0.0.0/8\n\
+         smtpd_client_restrictions = permit_mynetworks, reject_rbl_client bl.spamcop.net\n",
+    ));
+    assert!(
+        imported.toml.contains("# main.cf:4: smtpd_client_restrictions = permit_mynetworks"),
+        "{}",
+        imported.toml
+    );
+    assert!(imported.toml.contains("\"reject_rbl_client bl.spamcop.net\""), "{}", imported.toml);
+}
+
+#[test]
+fn an_empty_configuration_is_one_too() {
+    let imported = import(&Source::text(""));
+    assert!(imported.report.contains("mynetworks is not set"), "{}", imported.report);
+    loaded("empty", &imported);
+}
+
+#[test]
+fn nonsense_is_told_and_stops_nothing() {
+    let imported = import(&Source::text(
+        "  leading\nno equals sign\nmynetworks = ${mynetworks\nsmtpd_client_restrictions = permit_mynetwork, $a\n\
+         a = $a\nmyhostname = mx.example.org\nsmtpd_hard_error_limit = many\npostscreen_greet_wait = soon\n",
+    ));
+    for told in [
+        "`no equals sign` sets nothing",
+        "has no closing }",
+        "refers to itself",
+        "smtpd_hard_error_limit = many",
+    ] {
+        assert!(imported.report.contains(told), "{told}: {}", imported.report);
+    }
+    loaded("nonsense", &imported);
 }

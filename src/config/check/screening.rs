@@ -65,7 +65,7 @@ impl Judge<'_> {
             self.dead(&format!("restrictions.{}", list.as_str()), &lists);
         }
         let public = |address: &IpAddr| PUBLIC_RESOLVERS.iter().any(|known| known.parse() == Ok(*address));
-        let asked = self.config.dns.servers.iter().map(|server| server.ip()).find(public);
+        let asked = self.config.dns.servers.iter().map(std::net::SocketAddr::ip).find(public);
         if let Some(resolver) = asked.filter(|_| asks) {
             let what = format!(
                 "most DNS lists turn away {resolver}, and then list nobody; run a resolver of your own"

@@ -214,3 +214,67 @@ fn screened(services: &[Service]) -> impl Iterator<Item = &Service> {
         service.is_port_25() || (postscreen && service.kind == "pass" && service.command == "smtpd")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What `postconf` of the installed Postfix prints; nothing where there is none.
+    fn postconf(folder: &Path) -> Option<Vec<(String, String)>> {
+        let folder = std::path::absolute(folder).unwrap();
+        let printed = Command::new("postconf").arg("-c").arg(folder).arg("-nx").output().ok()?;
+        let text = String::from_utf8(printed.stdout).unwrap();
+        let pair = |line: &str| line.split_once(" =").map(|(name, value)| (name.to_owned(), squeezed(value)));
+        Some(text.lines().filter_map(pair).collect())
+    }
+
+    fn squeezed(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn values_mean_what_postconf_says() {
+        let mut compared = 0;
+        for entry in std::fs::read_dir("tests/import").unwrap() {
+            let folder = entry.unwrap().path();
+            let source = Source::open(&folder).unwrap();
+            let postfix = Postfix { overrides: Settings::new(), ..Postfix::read(&source) };
+            let Some(printed) = postconf(&folder) else {
+                eprintln!("skipped: no postconf here");
+                return;
+            };
+            for (name, value) in printed {
+                // postconf adds where it was told to look.
+                if name == "config_directory" {
+                    continue;
+                }
+                assert_eq!(squeezed(&postfix.value(&name)), value, "{name} in {}", folder.display());
+                compared += 1;
+            }
+        }
+        assert!(compared > 300, "only {compared} compared");
+    }
+
+    #[test]
+    fn stress_is_known_where_it_matters() {
+        let source = Source::text("smtpd_timeout = ${stress?{10}:{300}}s");
+        let postfix = Postfix::read(&source);
+        assert_eq!(postfix.value("smtpd_timeout"), "300s");
+        assert_eq!(postfix.under_stress(&postfix.setting("smtpd_timeout").unwrap().value), "10s");
+    }
+
+    #[test]
+    fn defaults_are_postfixs() {
+        let source = Source::text("myhostname = mx.example.org\ncompatibility_level = 3.6");
+        let postfix = Postfix::read(&source);
+        assert_eq!(postfix.value("mydestination"), "mx.example.org, localhost.example.org, localhost");
+        assert_eq!(
+            postfix.value("smtpd_relay_restrictions"),
+            "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination"
+        );
+        assert_eq!(postfix.value("relay_domains"), "");
+        assert_eq!(postfix.value("mynetworks_style"), "host");
+    }
+}
