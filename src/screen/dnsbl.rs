@@ -191,6 +191,10 @@ impl Dnsbl {
         Lookups { dnsbl: self, tally, pending }
     }
 
+    pub(super) fn threshold(&self) -> i64 {
+        self.limits.threshold
+    }
+
     pub(super) fn statistics(&self) -> Vec<ListStatistics> {
         statistics::read(&self.lists, &self.watches, &self.overlaps)
     }

@@ -175,10 +175,12 @@ impl Screen {
     }
 
     /// Asks the DNS lists about a client that is on the allowlist already: what passed may have been listed since.
-    /// Nobody waits for this.
-    pub async fn recheck(&self, client: IpAddr) -> Score {
+    /// Nobody waits for this, so all lists are heard, whatever the first say; `note` hears each answer.
+    pub async fn recheck(&self, client: IpAddr, note: &mut (dyn FnMut(Finding) + Send)) -> Score {
         let mut lookups = self.dnsbl.look_up(client.to_canonical());
-        while lookups.next().await.is_some() {}
+        while let Some(reply) = lookups.next().await {
+            note(Finding::Answered(reply));
+        }
         lookups.conclude()
     }
 
@@ -205,6 +207,11 @@ impl Screen {
     /// What happens to a client that DNS lists fail.
     pub fn dnsbl_action(&self) -> Action {
         self.dnsbl_action
+    }
+
+    /// The score from which on DNS lists fail a client.
+    pub fn dnsbl_threshold(&self) -> i64 {
+        self.dnsbl.threshold()
     }
 
     /// What follows its files; to be refreshed from time to time.

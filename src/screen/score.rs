@@ -175,7 +175,12 @@ impl<'a> Tally<'a> {
                 Heard::Listed { answers, ttl } => {
                     let Some(weight) = list.weigh(answers) else { continue };
                     total += weight.total;
-                    hits.push(Hit { index, list: Arc::clone(&list.name), answers: answers.clone() });
+                    hits.push(Hit {
+                        index,
+                        list: Arc::clone(&list.name),
+                        answers: answers.clone(),
+                        weight: weight.total,
+                    });
                     // The client may lose this support when that has expired.
                     if weight.smallest < 0 {
                         ttls.push(*ttl);
@@ -237,6 +242,8 @@ pub struct Hit {
     pub list: Arc<str>,
     /// What it answered.
     pub answers: Vec<Ipv4Addr>,
+    /// What that adds to the score.
+    pub weight: i64,
 }
 
 /// What follows from a score.

@@ -427,8 +427,12 @@ async fn ipv6_clients_are_asked_for_by_nibbles() {
 #[tokio::test(start_paused = true)]
 async fn a_client_can_be_looked_up_again_without_anybody_waiting() {
     let screen = screen(&scene("bl.test clear.test"));
-    assert!(screen.recheck(CLIENT.parse().unwrap()).await.is_listed());
-    let clean = screen.recheck("192.0.2.1".parse().unwrap()).await;
+    let mut answers = Vec::new();
+    let listed = screen.recheck(CLIENT.parse().unwrap(), &mut |finding| answers.push(finding)).await;
+    assert!(listed.is_listed());
+    assert_eq!((listed.total, listed.hits[0].weight), (1, 1));
+    assert_eq!(answers.len(), 2, "all are heard");
+    let clean = screen.recheck("192.0.2.1".parse().unwrap(), &mut |_| {}).await;
     assert_eq!((clean.opinion, clean.ttl), (Opinion::Clear, Some(Duration::from_secs(60))));
 }
 
@@ -436,8 +440,8 @@ async fn a_client_can_be_looked_up_again_without_anybody_waiting() {
 async fn lists_are_counted_with_what_they_have_in_common() {
     let scene = scene("bl.test wl.test*-1 clear.test");
     let screen = screen(&scene);
-    screen.recheck(CLIENT.parse().unwrap()).await;
-    screen.recheck("192.0.2.1".parse().unwrap()).await;
+    screen.recheck(CLIENT.parse().unwrap(), &mut |_| {}).await;
+    screen.recheck("192.0.2.1".parse().unwrap(), &mut |_| {}).await;
     let statistics = screen.list_statistics();
     let hits: Vec<_> = statistics.iter().map(|list| (&*list.list, list.hits, list.unique_hits)).collect();
     assert_eq!(hits, [("bl.test", 1, 0), ("wl.test", 1, 0), ("clear.test", 0, 0)]);
