@@ -1,3 +1,4 @@
-//! What operators ask a running program: how it is, and what it has counted.
+//! What operators ask: what would happen to a client, how a running program is, what it has counted.
 
+pub mod explain;
 pub mod http;

@@ -13,7 +13,7 @@ pub mod log;
 mod notice;
 mod outcome;
 mod sentence;
-mod text;
+pub(crate) mod text;
 
 pub use facts::{HandOff, Judge, Refusal, TestResult, Verdict};
 pub use id::Id;

@@ -1,0 +1,186 @@
+//! A client, and what it says: from the command line, or a line of JSON.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+
+use crate::policy::{ClientNames, NameStatus, Names};
+use crate::smtp::envelope::Protocol;
+
+/// A client, and what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The client's address.
+    pub client: IpAddr,
+    /// Its confirmed name; `unknown` if it has none. With neither this nor `reverse_name`, DNS is asked.
+    pub client_name: Option<String>,
+    /// The name that its address claims, confirmed or not. Default: the confirmed one.
+    pub reverse_name: Option<String>,
+    /// What it says behind HELO or EHLO; without one it says neither.
+    pub helo: Option<String>,
+    /// SMTP: it says HELO. Default ESMTP: it says EHLO.
+    pub protocol: Protocol,
+    /// The sender; empty for a bounce. Without one nothing is said from MAIL on.
+    pub from: Option<String>,
+    /// The recipients.
+    pub to: Vec<String>,
+    /// The size that MAIL declares, in bytes.
+    pub size: Option<u64>,
+    /// Fields of the line that are none.
+    pub unknown: Vec<String>,
+}
+
+/// A line that is no case: what is wrong with it, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadCase(String);
+
+const EXAMPLE: &str = r#"an object such as {"client": "192.0.2.7", "helo": "x.example", "from": "a@b.example", "to": "c@d.example"}"#;
+
+impl Case {
+    /// A client that says nothing yet.
+    pub fn new(client: IpAddr) -> Self {
+        Self {
+            client,
+            client_name: None,
+            reverse_name: None,
+            helo: None,
+            protocol: Protocol::Esmtp,
+            from: None,
+            to: Vec::new(),
+            size: None,
+            unknown: Vec::new(),
+        }
+    }
+
+    /// Reads a JSON object.
+    pub fn parse(line: &[u8]) -> Result<Self, BadCase> {
+        serde_json::from_slice(line).map_err(|error| {
+            let text = error.to_string();
+            let what = text.split(" at line 1 ").next().unwrap_or_default();
+            BadCase(format!("{what}, at column {}; write {EXAMPLE}", error.column()))
+        })
+    }
+
+    /// What is odd about the case itself.
+    pub(super) fn oddities(&self) -> impl Iterator<Item = String> + '_ {
+        let unsaid = if self.from.is_none() {
+            Some("no sender is given, so nothing is said from MAIL on")
+        } else if self.to.is_empty() {
+            Some("no recipient is given, so nothing that is judged at RCPT has been judged")
+        } else {
+            None
+        };
+        let unknown = self.unknown.iter().map(|field| format!("`{field}` is no field, and is ignored"));
+        unsaid.map(str::to_owned).into_iter().chain(unknown)
+    }
+
+    /// What is known of the client's names.
+    pub(super) fn names(&self) -> ClientNames {
+        let known = |name: &Option<String>| {
+            name.clone().filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("unknown"))
+        };
+        if self.client_name.is_none() && self.reverse_name.is_none() {
+            return ClientNames::default();
+        }
+        let name = known(&self.client_name);
+        let reverse = known(&self.reverse_name).or_else(|| name.clone());
+        let (status, reverse_status) = match (&name, &reverse) {
+            (Some(_), _) => (NameStatus::Ok, NameStatus::Ok),
+            (None, Some(_)) => (NameStatus::Forged, NameStatus::Ok),
+            (None, None) => (NameStatus::Permanent, NameStatus::Permanent),
+        };
+        ClientNames::known(Names { name, reverse, status, reverse_status })
+    }
+
+    /// The commands in front of the first RCPT.
+    pub(super) fn opening(&self) -> impl Iterator<Item = String> + use<> {
+        let verb = match self.protocol {
+            Protocol::Smtp => "HELO",
+            Protocol::Esmtp => "EHLO",
+        };
+        let helo = self.helo.as_ref().map(|name| format!("{verb} {name}"));
+        let mail = self.from.as_ref().map(|sender| {
+            let size = self.size.map_or(String::new(), |size| format!(" SIZE={size}"));
+            let is_international = !sender.is_ascii() || self.to.iter().any(|to| !to.is_ascii());
+            let utf8 = if is_international { " SMTPUTF8" } else { "" };
+            format!("MAIL FROM:{}{size}{utf8}", path(sender))
+        });
+        helo.into_iter().chain(mail)
+    }
+
+    /// The RCPT command for a recipient.
+    pub(super) fn rcpt(&self, recipient: &str) -> String {
+        format!("RCPT TO:{}", path(recipient))
+    }
+}
+
+fn path(address: &str) -> String {
+    if address.starts_with('<') { address.to_owned() } else { format!("<{address}>") }
+}
+
+impl<'de> Deserialize<'de> for Case {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// By hand, so that a field that is none is told of and does not stop the run.
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Case;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Case, M::Error> {
+        let mut client = None;
+        let mut case = Case::new(IpAddr::from([0, 0, 0, 0]));
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "client" => client = Some(map.next_value()?),
+                "client_name" => case.client_name = map.next_value()?,
+                "reverse_name" => case.reverse_name = map.next_value()?,
+                "helo" => case.helo = map.next_value()?,
+                "protocol" => case.protocol = protocol(map.next_value()?)?,
+                "from" => case.from = map.next_value()?,
+                "to" => case.to = map.next_value::<Option<Recipients>>()?.map_or(Vec::new(), Vec::from),
+                "size" => case.size = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    case.unknown.push(field);
+                }
+            }
+        }
+        case.client = client.ok_or_else(|| M::Error::missing_field("client"))?;
+        Ok(case)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "`to` takes an address or a list of addresses")]
+enum Recipients {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<Recipients> for Vec<String> {
+    fn from(recipients: Recipients) -> Self {
+        match recipients {
+            Recipients::One(recipient) => vec![recipient],
+            Recipients::Many(recipients) => recipients,
+        }
+    }
+}
+
+fn protocol<E: Error>(name: Option<String>) -> Result<Protocol, E> {
+    match name.as_deref().map(str::to_ascii_uppercase).as_deref() {
+        None | Some("ESMTP") => Ok(Protocol::Esmtp),
+        Some("SMTP") => Ok(Protocol::Smtp),
+        Some(_) => Err(E::custom("`protocol` takes SMTP (it says HELO) or ESMTP (it says EHLO)")),
+    }
+}

@@ -1,0 +1,62 @@
+//! Where the configuration comes from.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use prescreen::config::{Config, Override, Place, Problem, Source, Warning};
+
+use super::{EX_CONFIG, Stopped, count};
+
+/// Where the configuration comes from: the file, then the environment (`PRESCREEN_SECTION_KEY`), then `--set`.
+#[derive(Args)]
+pub(super) struct Configuration {
+    /// The configuration file; without one, the embedded defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here, in place of what the configuration says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Vec<String>,
+    /// Hand clean connections to this server, in place of what the configuration says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    backend: Vec<String>,
+    /// Override one key: `--set screen.greet_wait=2s`.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+impl Configuration {
+    /// Reads it, and says on standard error what is wrong with it.
+    pub(super) fn load(&self) -> Result<Config, Stopped> {
+        let (config, warnings) = self.read().map_err(|problems| {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            eprintln!("{} found", count(problems.len(), "error"));
+            ExitCode::from(EX_CONFIG)
+        })?;
+        warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        Ok(config)
+    }
+
+    pub(super) fn read(&self) -> Result<(Config, Vec<Warning>), Vec<Problem>> {
+        let source = self.config.clone().map_or(Source::Defaults, Source::File);
+        let listen = (!self.listen.is_empty()).then(|| format!("listen={}", self.listen.join(" ")));
+        let backend =
+            (!self.backend.is_empty()).then(|| format!("backend.servers={}", self.backend.join(" ")));
+        let texts = listen.iter().chain(&backend).chain(&self.overrides);
+        let mut overrides = Vec::new();
+        let mut problems = Vec::new();
+        for text in texts {
+            match text.parse::<Override>() {
+                Ok(set) => overrides.push(set),
+                Err(what) => problems.push(Problem::at(Place::CommandLine, what)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let environment = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Config::load(&source, &overrides, environment)
+    }
+}

@@ -1,0 +1,105 @@
+//! The command line: what there is to ask for, and the exit status that answers.
+//!
+//! Statuses are those of sysexits(3), so that a script can tell a wrong configuration from a wrong line of input.
+
+mod check;
+mod configuration;
+mod demo;
+mod explain;
+mod generate;
+mod import_postfix;
+mod lookup;
+mod run;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use configuration::Configuration;
+
+/// A front proxy for port 25: screens SMTP clients, drops zombies, splices clean connections to any MTA.
+#[derive(Parser)]
+#[command(name = "prescreen", version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Stand on the port and screen.
+    Run(Configuration),
+    /// Read the configuration with all that it names, and print everything that is wrong with it.
+    Check(Configuration),
+    Explain(explain::Explain),
+    Lookup(lookup::Lookup),
+    ImportPostfix(import_postfix::ImportPostfix),
+    Demo(demo::Demo),
+    #[command(subcommand, hide = true)]
+    Generate(generate::Generate),
+}
+
+/// EX_DATAERR: the input is not what it should be.
+const EX_DATAERR: u8 = 65;
+/// EX_NOINPUT: a file that is named cannot be read.
+const EX_NOINPUT: u8 = 66;
+/// EX_UNAVAILABLE: something that is needed is not there.
+const EX_UNAVAILABLE: u8 = 69;
+/// EX_IOERR: input cannot be read, or output not written.
+const EX_IOERR: u8 = 74;
+/// EX_CONFIG: something in the configuration is wrong.
+const EX_CONFIG: u8 = 78;
+
+/// Why a command ends before its time; what there is to say of it has been said.
+type Stopped = ExitCode;
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => {
+            // Help and version come this way, too, and want standard output.
+            let _ = refusal.print();
+            return ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match cli.command {
+        Command::Run(configuration) => run::run(&configuration),
+        Command::Check(configuration) => check::check(&configuration),
+        Command::Explain(options) => explain::explain(&options),
+        Command::Lookup(options) => lookup::lookup(&options),
+        Command::ImportPostfix(options) => import_postfix::import(&options),
+        Command::Demo(options) => demo::play(&options),
+        Command::Generate(what) => generate::generate(&what),
+    };
+    done.unwrap_or_else(|stopped| stopped)
+}
+
+/// Says what went wrong, and with which status that ends.
+fn failed(code: u8, error: impl Display) -> Stopped {
+    eprintln!("prescreen: {error}");
+    ExitCode::from(code)
+}
+
+/// Puts `text` on standard output.
+fn print(text: &str) -> Result<(), Stopped> {
+    wrote(io::stdout().write_all(text.as_bytes()))
+}
+
+/// A reader that has read enough, as head(1), is no fault.
+fn wrote(result: io::Result<()>) -> Result<(), Stopped> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(EX_IOERR, error)),
+        _ => Ok(()),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Stopped> {
+    tokio::runtime::Runtime::new().map_err(|error| failed(EX_UNAVAILABLE, error))
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
