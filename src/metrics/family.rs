@@ -1,5 +1,6 @@
 //! A metric as a value: its name, what it counts, and how it is written down.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder};
@@ -109,14 +110,19 @@ impl Family {
 pub(super) struct Page(String);
 
 impl Page {
-    /// Writes all series of one metric: label values in the order of the labels, and the number.
+    /// Writes all series of one metric: label values in the order of the labels, and the number. Of two with the same
+    /// values, as two entries of a configuration may be, the first stands: a page with both is no page.
     pub(super) fn family<'v, const N: usize, V: std::fmt::Display>(
         &mut self,
         family: &Family,
         series: impl IntoIterator<Item = ([&'v str; N], V)>,
     ) {
         self.head(family);
+        let mut written = HashSet::new();
         for (values, number) in series {
+            if !written.insert(values) {
+                continue;
+            }
             write_metric_line::<u8, _>(
                 &mut self.0,
                 family.name,
@@ -143,7 +149,11 @@ impl Page {
         series: impl IntoIterator<Item = ([&'v str; N], Vec<u64>, f64)>,
     ) {
         self.head(family);
+        let mut written = HashSet::new();
         for (values, counts, sum) in series {
+            if !written.insert(values) {
+                continue;
+            }
             let (labels, name) = (family.set(&values), family.name);
             let mut below = 0;
             for (count, bound) in

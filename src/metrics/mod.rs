@@ -321,4 +321,13 @@ mod tests {
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         assert_eq!(lines.count(), series(&text).len(), "a series twice");
     }
+
+    #[test]
+    fn a_certificate_that_serves_twice_is_shown_once() {
+        let certificate = ("/etc/mx.pem".into(), SystemTime::UNIX_EPOCH + Duration::from_secs(7));
+        let certificates = vec![certificate.clone(), certificate];
+        let text = metrics().render(&Snapshot { certificates, ..Snapshot::default() });
+        let shown = text.matches("_expiry_timestamp_seconds{certificate=\"/etc/mx.pem\"} 7\n");
+        assert_eq!(shown.count(), 1, "{text}");
+    }
 }

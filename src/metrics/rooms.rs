@@ -1,13 +1,15 @@
 //! What other rooms count, written when somebody asks.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::family::Page;
 use super::table;
 use crate::allowlist::{self, StoreState};
+use crate::handoff::{Health, Phase, Trouble};
 use crate::limits::{self, State};
 use crate::screen::{ListStatistics, Malfunction};
-use crate::{dns, relay};
+use crate::{dns, handoff, relay};
 
 /// What other rooms have counted, at the moment at which somebody asks.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +24,12 @@ pub struct Snapshot {
     pub lists: Vec<ListStatistics>,
     /// The temporary allowlist.
     pub allowlist: allowlist::Totals,
+    /// The backends.
+    pub backends: Vec<handoff::Totals>,
     /// The relay.
     pub relay: relay::Totals,
+    /// Until when certificates are valid, by the files that they come from.
+    pub certificates: Vec<(PathBuf, SystemTime)>,
     /// The configuration in force.
     pub configuration: Configuration,
     /// Log lines dropped.
@@ -82,7 +88,9 @@ impl Snapshot {
         dns(page, &self.dns);
         lists(page, &self.lists);
         allowlist(page, &self.allowlist);
+        backends(page, &self.backends);
         relay(page, &self.relay);
+        certificates(page, &self.certificates);
         configuration(page, &self.configuration);
     }
 }
@@ -159,6 +167,26 @@ fn allowlist(page: &mut Page, totals: &allowlist::Totals) {
     page.family(&table::ALLOWLIST_STORE, states);
 }
 
+fn backends(page: &mut Page, backends: &[handoff::Totals]) {
+    let up = backends.iter().map(|backend| ([&*backend.server], u8::from(backend.health == Health::Up)));
+    page.family(&table::BACKEND_UP, up);
+    let latencies = backends.iter().flat_map(|backend| {
+        let phases = Phase::ALL.into_iter().zip(&backend.latency);
+        phases.map(move |(phase, latency)| {
+            ([&*backend.server, phase.as_str()], latency.buckets.to_vec(), latency.sum.as_secs_f64())
+        })
+    });
+    page.buckets(&table::BACKEND_DURATION, &dns::Latency::BOUNDS, latencies);
+    let failures = backends.iter().flat_map(|backend| {
+        let phases = Phase::ALL.into_iter().zip(&backend.failures);
+        phases.flat_map(move |(phase, failures)| {
+            let troubles = Trouble::ALL.into_iter().zip(failures);
+            troubles.map(move |(trouble, n)| ([&*backend.server, phase.as_str(), trouble.as_str()], n))
+        })
+    });
+    page.family(&table::BACKEND_FAILURES, failures);
+}
+
 fn relay(page: &mut Page, totals: &relay::Totals) {
     let relay::Totals { up, down, .. } = totals;
     page.family(
@@ -175,10 +203,20 @@ fn relay(page: &mut Page, totals: &relay::Totals) {
     page.single(&table::RELAY_SPLICE_REFUSED, totals.splice_refused);
 }
 
+fn certificates(page: &mut Page, certificates: &[(PathBuf, SystemTime)]) {
+    let files: Vec<_> = certificates.iter().map(|(file, _)| file.display().to_string()).collect();
+    let expiries = certificates.iter().map(|(_, expires)| since_epoch(*expires));
+    page.family(&table::CERTIFICATE_EXPIRY, files.iter().map(|file| [file.as_str()]).zip(expiries));
+}
+
+/// Seconds.
+fn since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 fn configuration(page: &mut Page, configuration: &Configuration) {
     let Configuration { loaded, reloads, failures, freshness } = configuration;
     page.family(&table::CONFIG_RELOADS, [(["ok"], reloads), (["failed"], failures)]);
     page.single(&table::CONFIG_FRESH, u8::from(*freshness == Freshness::Fresh));
-    let loaded = loaded.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    page.single(&table::CONFIG_LOADED, loaded.as_secs_f64());
+    page.single(&table::CONFIG_LOADED, since_epoch(*loaded));
 }

@@ -116,6 +116,15 @@ table! {
     HANDOFF_DURATION = Family::histogram(
         "prescreen_handoff_duration_seconds", WAITS, &[],
         "From the first try to reach a backend to its reply to the first recipient.");
+    BACKEND_UP = Family::gauge(
+        "prescreen_backend_up", &["server"],
+        "1 if a backend took a client or answered a probe when it was last spoken to, else 0.");
+    BACKEND_DURATION = Family::histogram(
+        "prescreen_backend_phase_duration_seconds", &dns::Latency::BOUNDS, &["server", "phase"],
+        "How long each phase of a hand-off took that ended well: connecting, greeting, HELO, envelope.");
+    BACKEND_FAILURES = Family::counter(
+        "prescreen_backend_failures_total", &["server", "phase", "trouble"],
+        "Phases of a hand-off, or of a probe, that came to nothing.");
     RELAY_BYTES = Family::counter(
         "prescreen_relay_bytes_total", &["direction", "way"],
         "Bytes relayed, by whom they went to and how: copied, or spliced in the kernel.");
@@ -129,6 +138,9 @@ table! {
         "prescreen_relay_splice_refused_total", &[],
         "Times that the kernel would not splice.");
 
+    CERTIFICATE_EXPIRY = Family::gauge(
+        "prescreen_tls_certificate_expiry_timestamp_seconds", &["certificate"],
+        "Until when a certificate is valid, in seconds since the epoch, by the file that it comes from.");
     CONFIG_RELOADS = Family::counter(
         "prescreen_config_reloads_total", &["result"],
         "Reloads of the configuration: ok, or failed, so that the one before went on.");

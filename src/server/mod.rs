@@ -31,6 +31,7 @@ use crate::metrics::{Configuration, Metrics, Snapshot};
 use crate::proxy_protocol::Endpoints;
 use crate::rate::Rates;
 use crate::report::{Outcome, Report, log::Dropped};
+use crate::tls::Acceptor;
 
 pub use signals::{Signal, Signals};
 pub use site::{Fault, policy, resolver, screen};
@@ -249,7 +250,9 @@ impl Answers for House {
             dns: site.resolver.totals(),
             lists: site.screen.list_statistics(),
             allowlist: self.allowlist.totals(),
+            backends: site.backends.totals(),
             relay: crate::relay::totals(),
+            certificates: site.tls.as_ref().map(Acceptor::expiries).unwrap_or_default(),
             configuration: *self.configuration.lock(),
             log_dropped: self.log_dropped.as_ref().map_or(0, Dropped::lines),
         })

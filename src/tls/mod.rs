@@ -4,12 +4,14 @@
 //! files and can be read again; a pair that does not fit leaves the old one in place. A handshake has a deadline, and
 //! only so many run at once, so that a flood of half-done handshakes cannot take the processor from the others.
 
+mod validity;
+
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -177,6 +179,18 @@ impl Acceptor {
     /// The files that the certificates come from.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         self.certificates.pairs.iter().flat_map(|pair| [&pair.chain, &pair.key])
+    }
+
+    /// Until when each certificate in use is valid, with the file that it comes from; those that do not say are left
+    /// out.
+    pub fn expiries(&self) -> Vec<(PathBuf, SystemTime)> {
+        let loaded = self.certificates.loaded.load();
+        let pairs = self.certificates.pairs.iter().zip(loaded.iter());
+        let expiry = |(pair, key): (&Pair, &Arc<CertifiedKey>)| {
+            let expires = validity::not_after(key.end_entity_cert().ok()?)?;
+            Some((pair.chain.clone(), expires))
+        };
+        pairs.filter_map(expiry).collect()
     }
 
     /// Does the handshake. The caller has made sure that nothing the client sent in clear is left unread
