@@ -1,4 +1,5 @@
-//! The example file: every key with its default, commented out, in the order of the table.
+//! What users read of the table of keys: the example file, where every key stands with its default, commented out;
+//! and the reference.
 
 use super::Config;
 use super::keys::{Section, listener, sections};
@@ -30,6 +31,26 @@ pub fn example() -> String {
             let listener = listener(&mut listen);
             text.push_str("\n# [[listen]]\n");
             write(&mut text, &listener);
+        }
+    }
+    text
+}
+
+/// All keys in a Markdown table for each section.
+pub fn reference() -> String {
+    let (mut config, mut listen) = (Config::default(), Listener::default());
+    let mut text = String::new();
+    let mut all = sections(&mut config);
+    all.insert(1, listener(&mut listen));
+    for section in all {
+        if !section.name.is_empty() {
+            text.push_str(&format!("\n## `[{}]`\n\n{}\n\n", section.name, section.doc));
+        }
+        text.push_str("| key | value | default | |\n|---|---|---|---|\n");
+        for key in section.keys {
+            let default = key.slot.show().map_or(String::new(), |value| format!("`{value}`"));
+            let form = key.slot.form();
+            text.push_str(&format!("| `{}` | {form} | {default} | {} |\n", key.name, key.doc));
         }
     }
     text

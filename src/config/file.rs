@@ -40,7 +40,10 @@ pub(super) fn read(text: &str, file: &str, names: &impl Names) -> (Vec<Assignmen
         let place = error.span().map_or(Place::File(file.into()), |span| reader.place(&span));
         reader.problems.push(Problem::at(place, syntax(error.message())));
     }
+    let misread: Vec<_> = reader.problems.iter().map(|problem| problem.place.clone()).collect();
     reader.section("", table.get_ref());
+    // What the parser made of a line that it could not read would only be wrong again.
+    reader.assignments.retain(|assignment| !misread.contains(&assignment.raw.place));
     (reader.assignments, reader.problems)
 }
 

@@ -24,7 +24,7 @@ mod problem;
 mod raw;
 mod slot;
 
-pub use example::example;
+pub use example::{example, reference};
 pub use layers::{Override, variable};
 pub use listen::{Listener, ProxyProtocol};
 pub use problem::{Place, Problem, Warning};

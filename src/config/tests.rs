@@ -242,6 +242,17 @@ fn names_of_the_users_choice_come_from_all_sources() {
 }
 
 #[test]
+fn the_reference_has_every_key() {
+    let reference = reference();
+    let rows = reference.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, apply::Names::new().count());
+    assert!(
+        reference.contains("| `greet_wait` | time (s) | `\"6s\"` | How long a new client waits"),
+        "{reference}"
+    );
+}
+
+#[test]
 fn every_key_has_a_variable_of_its_own() {
     let names = apply::Names::new();
     let variables = names.variables();
