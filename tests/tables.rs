@@ -360,3 +360,56 @@ fn read(file: &Path) -> Vec<Section> {
     }
     sections
 }
+
+mod no_file_and_no_key_can_do_harm {
+    use proptest::prelude::*;
+
+    use super::{Path, Table};
+
+    /// Rules that look like rules, and some that do not.
+    fn rules() -> impl Strategy<Value = String> {
+        let rule = prop_oneof![
+            r"[!]?/[a-c.*+?(){}\[\]|^$\\dwsbQE<>:=!#1-9-]{0,12}/[imxsAUE]{0,2} [A-Z$1-3{}()]{0,6}",
+            r"[!]?[0-9a-f:.\[\]]{1,12}(/[0-9]{1,3})? [A-Z]{0,4}",
+            r#"[a-z"\\ ]{0,6}[ \t]+[A-Z ]{0,6}"#,
+            "(if|endif|IF) ?[!]?(/a/|10.0.0.0/8|::/0)?",
+            any::<String>(),
+        ];
+        proptest::collection::vec(rule, 0..8).prop_map(|rules| rules.join("\n"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn whatever_the_file_holds_it_loads_or_is_refused(
+            kind in prop_oneof![Just("cidr"), Just("regexp"), Just("pcre"), Just("texthash"), Just("hash")],
+            text in rules(),
+            key in any::<String>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("file"), &text).unwrap();
+            match Table::load(&format!("{kind}:file"), folder.path()) {
+                Ok(table) => {
+                    for key in [&*key, "abc", "10.1.2.3", "::1"] {
+                        if let Ok(Some(value)) = table.lookup(key) {
+                            prop_assert!(!value.is_empty());
+                        }
+                    }
+                }
+                Err(errors) => prop_assert!(!errors.is_empty()),
+            }
+        }
+
+        #[test]
+        fn whatever_a_table_is_called_it_loads_or_is_refused(
+            kind in "(cidr|regexp|pcre|inline|static|fail|proxy:inline|x)?",
+            name in r"[:{}, a-z/=!0-9.]{0,20}",
+        ) {
+            match Table::load(&format!("{kind}{name}"), Path::new("/nonexistent")) {
+                Ok(table) => drop(table.lookup("a")),
+                Err(errors) => prop_assert!(!errors.is_empty()),
+            }
+        }
+    }
+}

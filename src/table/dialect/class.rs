@@ -52,6 +52,15 @@ impl Class {
     }
 }
 
+/// Whether a `-` comes next that is not the last in its brackets.
+pub(super) fn is_range(rest: &Rest<'_>) -> bool {
+    let mut ahead = rest.clone();
+    take(&mut ahead, '-') && ahead.peek() != Some(&']')
+}
+
+/// What is said of a range that begins or ends with anything but a character.
+pub(super) const NO_RANGE: &str = "a range in brackets goes from one character to another";
+
 const NAMES: [&str; 13] = [
     "alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
     "word", "xdigit",

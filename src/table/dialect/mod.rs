@@ -8,6 +8,7 @@
 //! Postfix runs both kinds on octets, in the C locale. So do we: `.` is one octet, and only ASCII has letters.
 
 mod class;
+mod escape;
 mod pcre;
 mod posix;
 

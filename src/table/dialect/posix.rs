@@ -3,7 +3,7 @@
 //! One difference remains: where a pattern can match in several ways, POSIX prefers the longest match and the engine
 //! the first alternative. It can show in `$1`, never in whether a key matches.
 
-use super::class::Class;
+use super::class::{Class, NO_RANGE, is_range};
 use super::{Interval, Rest, octets, push_octet, take, take_interval};
 
 /// Which characters are operators.
@@ -233,18 +233,16 @@ fn bracket(rest: &mut Rest<'_>) -> Result<String, String> {
                 rest.next();
                 match element(rest)? {
                     Element::Plain(to) | Element::Collating(to) => class.range(from, to)?,
-                    Element::Class | Element::Equivalent(_) => return Err(NO_END.to_owned()),
+                    Element::Class | Element::Equivalent(_) => return Err(NO_RANGE.to_owned()),
                 }
             }
-            Element::Class | Element::Equivalent(_) if is_range(rest) => return Err(NO_END.to_owned()),
+            Element::Class | Element::Equivalent(_) if is_range(rest) => return Err(NO_RANGE.to_owned()),
             Element::Class => class.named(rest)?,
             Element::Plain(c) | Element::Collating(c) | Element::Equivalent(c) => class.push(c),
         }
         first = false;
     }
 }
-
-const NO_END: &str = "a range in brackets goes from one character to another";
 
 /// What comes next in brackets.
 enum Element {
@@ -271,10 +269,4 @@ fn element(rest: &mut Rest<'_>) -> Result<Element, String> {
         }
         _ => Err(format!("`[{kind}` needs one character and `{kind}]` behind it")),
     }
-}
-
-/// Whether a `-` comes next that is not the last in its brackets.
-fn is_range(rest: &Rest<'_>) -> bool {
-    let mut ahead = rest.clone();
-    take(&mut ahead, '-') && ahead.peek() != Some(&']')
 }
