@@ -67,11 +67,15 @@ impl<'a> Reader<'a> {
                     Ok(())
                 }
                 Ok(Kind::Network(net)) => {
-                    self.literal(bare, sign).nets.insert(net);
+                    self.literals(sign).nets.insert(net);
+                    // In `mydestination` an address literal is the domain of a mail address too.
+                    if self.list.parents == ParentDomains::Exact && bare.starts_with('[') {
+                        self.literals(sign).names.insert(fold(bare).into());
+                    }
                     Ok(())
                 }
                 Ok(Kind::Name(name)) => {
-                    self.literal(name, sign);
+                    self.literals(sign).names.insert(fold(name).into());
                     self.warn_of_dot(name, place);
                     Ok(())
                 }
@@ -83,13 +87,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Adds `text`, folded, to the names. An address literal can be the domain of a mail address, so it is one too.
-    fn literal(&mut self, text: &str, sign: Sign) -> &mut Literals {
+    /// Where literals of `sign` belong that come next.
+    fn literals(&mut self, sign: Sign) -> &mut Literals {
         if sign != self.sign {
             self.flush();
             self.sign = sign;
         }
-        self.literals.names.insert(fold(text).into());
         &mut self.literals
     }
 
@@ -139,7 +142,7 @@ impl<'a> Reader<'a> {
     /// Moves the literals that were collected to the list.
     fn flush(&mut self) {
         let literals = mem::take(&mut self.literals);
-        if !literals.names.is_empty() {
+        if !literals.names.is_empty() || !literals.nets.is_empty() {
             self.list.items.push(Item { sign: self.sign, matcher: Matcher::Literals(literals) });
         }
     }
@@ -213,7 +216,7 @@ mod tests {
         for text in ["192.0.2.0/24, !10.0.0.1 [2001:db8::]/32", "cidr:{ {192.0.2.0/24 x} }", ""] {
             assert!(!list(text).has_names(), "{text}");
         }
-        for text in ["192.0.2.1, example.com", "inline:{ x = y }", "static:x"] {
+        for text in ["192.0.2.1, example.com", "inline:{ x=y }", "static:x"] {
             assert!(list(text).has_names(), "{text}");
         }
     }
