@@ -161,6 +161,11 @@ impl Prescreen {
         self.daemon.log()
     }
 
+    /// Whether it has written a warning.
+    pub fn has_warned(&self) -> bool {
+        self.log().contains("\"level\":\"warn\"")
+    }
+
     /// Waits until its log contains some words.
     #[track_caller]
     pub fn await_log(&self, words: &str) {
@@ -208,7 +213,7 @@ impl Prescreen {
     /// Waits until what the allowlist knows is on disk, too.
     #[track_caller]
     pub fn await_stored(&self) {
-        // TODO: name the metric
+        self.await_metric("prescreen_allowlist_writes_total", &["result=\"written\""], 1.0);
     }
 
     /// Connections that have come to an end, by the labels of their outcome.

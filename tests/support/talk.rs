@@ -112,7 +112,7 @@ impl Talk {
         self.expect(start)
     }
 
-    /// Reads up to the server's end of the connection; returns the replies that came before it.
+    /// Reads up to the server's end of the connection and closes, too; returns the replies that came before it.
     ///
     /// A reset counts as an end, too: that is how TCP closes on bytes which nobody has read.
     #[track_caller]
@@ -121,14 +121,8 @@ impl Talk {
         while let Some(said) = self.reply_or_end() {
             replies.push(said);
         }
+        self.try_half_close();
         replies
-    }
-
-    /// Says one thing more to a server that may have closed already, and reads up to the end.
-    #[track_caller]
-    pub fn closed_after(&mut self, line: &str) -> Vec<Said> {
-        let _ = self.try_send(format!("{line}\r\n").as_bytes());
-        self.closed()
     }
 
     /// Says nothing more, and still listens.
@@ -137,7 +131,7 @@ impl Talk {
         self.stream.get_ref().shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The same to a server that may have closed already.
+    /// [`Talk::half_close`] towards a server that may have closed already.
     pub fn try_half_close(&mut self) {
         self.note("C", b"(half-close)");
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);
