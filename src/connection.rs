@@ -92,18 +92,9 @@ pub struct Arrival {
 /// Serves one client from its first byte to the last, and tells what happened.
 ///
 /// Once `drain` is called for, a client that still talks is told 421, and a relay goes on.
-pub async fn serve(arrival: Arrival, site: &Site, drain: &CancellationToken) -> Report {
-    let Arrival { socket, ends, door, seat } = arrival;
-    let mut report = Report::new(ends, SystemTime::now());
-    let mut visit = Visit {
-        stream: Stream::Plain(socket),
-        input: LineBuffer::new(),
-        ends,
-        seat,
-        site,
-        drain,
-        report: &mut report,
-    };
+pub async fn serve(arrival: Box<Arrival>, site: &Site, drain: &CancellationToken) -> Report {
+    let mut report = Report::new(arrival.ends, SystemTime::now());
+    let (mut visit, door) = Visit::begin(arrival, site, drain, &mut report);
     let outcome = match visit.announced(&door).await {
         Ok(guest) => visit.admitted(guest).await.unwrap_or_else(|Ended(outcome)| outcome),
         Err(Ended(outcome)) => outcome,
@@ -112,7 +103,8 @@ pub async fn serve(arrival: Arrival, site: &Site, drain: &CancellationToken) -> 
     report
 }
 
-/// A connection under way.
+/// A connection under way. Boxed wherever it is handed on: thousands wait at any time, and a future keeps room for
+/// every value that it was ever given.
 struct Visit<'a> {
     stream: Stream,
     input: LineBuffer,
@@ -141,10 +133,30 @@ enum Talked {
     Closed,
 }
 
+/// A client and a backend to be joined. All that led to it has ended by then: a relay may wait for hours.
+struct Pair<'a> {
+    visit: Box<Visit<'a>>,
+    backend: Socket,
+    early: Early,
+    outcome: Outcome,
+}
+
 /// The connection is over, and this is what it came to. Travels by `?`: nothing behind it can be said or done.
 struct Ended(Outcome);
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
+    #[expect(clippy::boxed_local, reason = "unpacked here, so that the caller's future need not hold it")]
+    fn begin(
+        arrival: Box<Arrival>,
+        site: &'a Site,
+        drain: &'a CancellationToken,
+        report: &'a mut Report,
+    ) -> (Box<Self>, Arc<Door>) {
+        let Arrival { socket, ends, door, seat } = *arrival;
+        let (stream, input) = (Stream::Plain(socket), LineBuffer::new());
+        (Box::new(Self { stream, input, ends, seat, site, drain, report }), door)
+    }
+
     /// Who is it? Reads the PROXY header, where the listener asks for one. Anything wrong with it ends the
     /// connection without a greeting: a client that may name itself may name anybody.
     async fn announced(&mut self, door: &Door) -> Result<Guest, Ended> {
@@ -183,7 +195,7 @@ impl Visit<'_> {
     }
 
     /// May it come in? Then the tests before the greeting, and what they lead to.
-    async fn admitted(mut self, guest: Guest) -> Result<Outcome, Ended> {
+    async fn admitted(mut self: Box<Self>, guest: Guest) -> Result<Outcome, Ended> {
         self.report.admitted();
         let client = self.ends.client.ip();
         let place = match self.site.rates.connect(client, Instant::now()) {
@@ -191,7 +203,7 @@ impl Visit<'_> {
             Err(exceeded) => {
                 let reply = exceeded.reply(&self.site.dialogue.hostname);
                 self.report.exceeded(exceeded);
-                return self.refuse(&reply, Outcome::TooManyConnections).await;
+                return Err(self.refuse(&reply, Outcome::TooManyConnections).await);
             }
         };
         let key = self.site.allowlist.key(client);
@@ -199,15 +211,17 @@ impl Visit<'_> {
             Guest::Client => self.screened(key).await,
             Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
         };
-        match verdict {
-            Verdict::Forward(passed) => self.forward(&passed).await,
-            Verdict::Converse(screened) => self.converse(screened, key, &place).await,
+        // Boxed, because a dialogue is large: who waits for a greeting, or is relayed, does not pay for it.
+        let pair = match verdict {
+            Verdict::Forward(passed) => Box::pin(self.forward(&passed)).await?,
+            Verdict::Converse(screened) => Box::pin(self.converse(screened, key, &place)).await?,
             Verdict::Refuse(reply) => {
                 let farewell = self.farewell();
-                self.refuse(&reply, farewell).await
+                return Err(self.refuse(&reply, farewell).await);
             }
-            Verdict::HungUp => Ok(Outcome::HungUp),
-        }
+            Verdict::HungUp => return Err(Ended(Outcome::HungUp)),
+        };
+        Ok(pair.relay().await)
     }
 
     /// The tests before the greeting.
@@ -219,7 +233,7 @@ impl Visit<'_> {
         let test = self.site.screen.test(
             &mut self.stream,
             &mut self.input,
-            self.ends,
+            self.ends.client.ip(),
             remembered,
             pressure,
             &mut note,
@@ -236,9 +250,9 @@ impl Visit<'_> {
     }
 
     /// Permanently permitted: the backend greets, and every byte is forwarded.
-    async fn forward(mut self, passed: &Passed) -> Result<Outcome, Ended> {
+    async fn forward(mut self: Box<Self>, passed: &Passed) -> Result<Pair<'a>, Ended> {
         if let Err(full) = self.seat.relay(&self.site.limits) {
-            return self.refuse(&full.reply(), Outcome::Busy(full)).await;
+            return Err(self.refuse(&full.reply(), Outcome::Busy(full)).await);
         }
         let begun = Instant::now();
         let id = self.report.id().to_string();
@@ -248,24 +262,24 @@ impl Visit<'_> {
                     server: Some(backend.server().to_owned()),
                     took: begun.elapsed(),
                 });
-                let (socket, to_client) = backend.release();
+                let (backend, to_client) = backend.release();
                 let early = Early { to_backend: self.input.take(), to_client };
-                self.relay(socket, early, Outcome::Forwarded).await
+                Ok(Pair { visit: self, backend, early, outcome: Outcome::Forwarded })
             }
             Err(unavailable) => {
                 self.report.handed_over(HandOff { server: None, took: begun.elapsed() });
-                self.refuse(&unavailable.farewell(), Outcome::Unavailable).await
+                Err(self.refuse(&unavailable.farewell(), Outcome::Unavailable).await)
             }
         }
     }
 
     /// Speaks SMTP with the client, then does what that led to.
     async fn converse(
-        mut self,
+        mut self: Box<Self>,
         screened: Screened,
         key: Key,
         place: &rate::Connection,
-    ) -> Result<Outcome, Ended> {
+    ) -> Result<Pair<'a>, Ended> {
         self.seat.converse();
         self.report.reached(State::Dialogue);
         let (site, client) = (self.site, self.ends.client);
@@ -280,26 +294,30 @@ impl Visit<'_> {
         let (mut visit, talked) = talked?;
         let rest = visit.input.take();
         let (ready, outcome) = match talked {
-            Talked::Closed => return Ok(visit.farewell()),
-            Talked::Released(released) => (handoff.content(&released, &rest).await, Outcome::Relayed),
-            Talked::Passthrough(line) => (handoff.passthrough(&line, &rest).await, Outcome::PassedThrough),
+            Talked::Closed => return Err(Ended(visit.farewell())),
+            Talked::Released(released) => {
+                (Box::pin(handoff.content(&released, &rest)).await, Outcome::Relayed)
+            }
+            Talked::Passthrough(line) => {
+                (Box::pin(handoff.passthrough(&line, &rest)).await, Outcome::PassedThrough)
+            }
         };
         match ready {
             Ok(Ready { socket, to_backend, to_client }) => {
-                visit.relay(socket, Early { to_backend, to_client }, outcome).await
+                Ok(Pair { visit, backend: socket, early: Early { to_backend, to_client }, outcome })
             }
             // What the client has sent behind its command cannot be answered here.
-            Err(unavailable) => visit.refuse(&unavailable.farewell(), Outcome::Unavailable).await,
+            Err(unavailable) => Err(visit.refuse(&unavailable.farewell(), Outcome::Unavailable).await),
         }
     }
 
     /// Asks, says and reads what the session wants, until there is something to hand over or nothing more to say.
     async fn talk(
-        mut self,
+        mut self: Box<Self>,
         session: &mut Session,
         handoff: &mut Handoff,
         place: &rate::Connection,
-    ) -> Result<(Self, Talked), Ended> {
+    ) -> Result<(Box<Self>, Talked), Ended> {
         let site = self.site;
         let mut carry = Carry::default();
         let mut step = session.greet();
@@ -315,11 +333,12 @@ impl Visit<'_> {
                     Ok(()) => {
                         let facts = pending.facts(session);
                         let trace = &mut Trace::off();
-                        let judgement = site.policy.judge(pending.stage(), &facts, &mut carry, trace).await;
+                        let judging = site.policy.judge(pending.stage(), &facts, &mut carry, trace);
+                        let judgement = Box::pin(judging).await;
                         session.decided(pending, judgement)
                     }
                 },
-                Step::Forward(checked) => match self.hand_over(handoff, &checked).await {
+                Step::Forward(checked) => match Box::pin(self.hand_over(handoff, &checked)).await {
                     Ok(reply) => {
                         if reply.is_positive() {
                             self.report.accepted(&checked);
@@ -334,7 +353,7 @@ impl Visit<'_> {
                 }
                 Step::StartTls(reply) => {
                     self.say(&[reply], None).await?;
-                    self = self.secured(session, handoff).await?;
+                    self = Box::pin(self.secured(session, handoff)).await?;
                     self.next(session).await?
                 }
                 Step::Relay(released) => return Ok((self, Talked::Released(released))),
@@ -389,21 +408,12 @@ impl Visit<'_> {
         answer
     }
 
-    /// Bytes to and fro until both sides have finished.
-    async fn relay(self, backend: Socket, early: Early, outcome: Outcome) -> Result<Outcome, Ended> {
-        self.report.reached(State::Relay);
-        let settings = &self.site.relay;
-        let stop = std::future::pending();
-        let transfer = match self.stream {
-            Stream::Plain(client) => relay::splice(client, backend, early, settings, stop).await,
-            Stream::Tls(client) => relay::copy(client, backend, early, settings, stop).await,
-        };
-        self.report.relayed(transfer);
-        Ok(outcome)
-    }
-
     /// The TLS handshake. Whatever goes wrong with it ends this connection.
-    async fn secured(self, session: &mut Session, handoff: &mut Handoff) -> Result<Self, Ended> {
+    async fn secured(
+        self: Box<Self>,
+        session: &mut Session,
+        handoff: &mut Handoff,
+    ) -> Result<Box<Self>, Ended> {
         let (Some(acceptor), Stream::Plain(socket)) = (&self.site.tls, self.stream) else {
             return Err(Ended(Outcome::BadTls));
         };
@@ -415,7 +425,7 @@ impl Visit<'_> {
             handoff.secured(facts.clone());
             session.secured(facts);
         }
-        Ok(Self { stream, ..self })
+        Ok(Box::new(Self { stream, ..*self }))
     }
 
     /// What EHLO may offer to this client.
@@ -465,10 +475,28 @@ impl Visit<'_> {
     }
 
     /// Says why not, and closes.
-    async fn refuse(mut self, reply: &Reply, outcome: Outcome) -> Result<Outcome, Ended> {
-        self.say(slice::from_ref(reply), None).await?;
+    async fn refuse(mut self: Box<Self>, reply: &Reply, outcome: Outcome) -> Ended {
+        if let Err(gone) = self.say(slice::from_ref(reply), None).await {
+            return gone;
+        }
         wire::close(&mut self.stream).await;
-        Ok(outcome)
+        Ended(outcome)
+    }
+}
+
+impl Pair<'_> {
+    /// Bytes to and fro until both sides have finished.
+    async fn relay(self) -> Outcome {
+        let Self { visit, backend, early, outcome } = self;
+        visit.report.reached(State::Relay);
+        let settings = &visit.site.relay;
+        let stop = std::future::pending();
+        let transfer = match visit.stream {
+            Stream::Plain(client) => relay::splice(client, backend, early, settings, stop).await,
+            Stream::Tls(client) => relay::copy(client, backend, early, settings, stop).await,
+        };
+        visit.report.relayed(transfer);
+        outcome
     }
 }
 
@@ -498,5 +526,29 @@ fn remember(allowlist: &Allowlist, key: Key, client: IpAddr, session: &Session) 
     }
     if let Some(record) = session.screened().earned(&session.passed(), SystemTime::now()) {
         allowlist.store(key, record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a future of `call` takes.
+    fn size<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Thousands wait at any time; what one of them takes is what they all take.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        type Call = (Box<Arrival>, &'static Site, &'static CancellationToken);
+        let life = size(|(arrival, site, drain): Call| serve(arrival, site, drain));
+        println!("the life of a connection has {life} bytes while it waits or is relayed");
+        assert!(life <= 2048);
+
+        type Talk = (Box<Visit<'static>>, Screened, Key, &'static rate::Connection);
+        let dialogue = size(|(visit, screened, key, place): Talk| visit.converse(screened, key, place));
+        println!("a dialogue has {dialogue} bytes more");
+        assert!(dialogue <= 3072);
     }
 }

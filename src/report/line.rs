@@ -295,7 +295,7 @@ mod tests {
     }
 
     fn line(finding: dialogue::Finding) -> String {
-        let lines = lines(&Finding::Dialogue(finding), client());
+        let lines = lines(&Finding::Dialogue(Box::new(finding)), client());
         lines.into_iter().map(|line| line.text).collect()
     }
 

@@ -71,7 +71,8 @@ pub struct Report {
 #[derive(Clone, Debug)]
 enum Finding {
     Screen(screen::Finding),
-    Dialogue(dialogue::Finding),
+    /// Boxed: they are larger, and come once somebody is talking.
+    Dialogue(Box<dialogue::Finding>),
     Exceeded(Exceeded),
 }
 

@@ -64,7 +64,7 @@ impl Report {
             }
             _ => {}
         }
-        self.note(Finding::Dialogue(finding));
+        self.note(Finding::Dialogue(Box::new(finding)));
     }
 
     fn failed(&mut self, test: Option<Test>, action: Action) {

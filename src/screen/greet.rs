@@ -61,12 +61,12 @@ enum Event {
 
 impl Screen {
     /// Keeps a client waiting for as long as there is something to learn and time to learn it.
-    pub(super) async fn wait<S>(&self, mut wait: Wait<'_, S>, case: &mut Case<'_>) -> Fate
+    pub(super) async fn wait<S>(&self, wait: &mut Wait<'_, S>, case: &mut Case<'_>) -> Fate
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let start = Instant::now();
-        let fate = self.watch(&mut wait, start, case).await;
+        let fate = self.watch(wait, start, case).await;
         if fate == Fate::HungUp {
             case.note(Finding::HungUp { after: start.elapsed() });
         }

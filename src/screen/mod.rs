@@ -42,7 +42,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::allowlist::{Record, Test};
 use crate::dns::Resolver;
 use crate::limits::Pressure;
-use crate::proxy_protocol::Endpoints;
 use crate::smtp::line::LineBuffer;
 use crate::table::{Live, LoadError, MatchList, Refresh};
 use access::AccessList;
@@ -111,7 +110,7 @@ impl Screen {
         &self,
         stream: &mut S,
         input: &mut LineBuffer,
-        ends: Endpoints,
+        client: IpAddr,
         remembered: Option<Record>,
         pressure: Pressure,
         note: &mut (dyn FnMut(Finding) + Send),
@@ -119,23 +118,40 @@ impl Screen {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let client = ends.client.ip().to_canonical();
+        let client = client.to_canonical();
         let mut case = Case::new(remembered, note);
-        match self.access(client) {
-            Access::Permit => {
-                case.note(Finding::Permitted);
-                return Verdict::Forward(Passed(()));
-            }
-            Access::Reject => {
-                case.note(Finding::Rejected);
-                let fate = case.fail(&Failure::Denylisted, self.settings.denylist_action);
-                if fate != Fate::GoOn {
-                    return self.verdict(fate, case, stream).await;
-                }
-            }
-            Access::Undecided => {}
+        let access = self.access(client);
+        if access == Access::Permit {
+            case.note(Finding::Permitted);
+            return Verdict::Forward(Passed(()));
         }
+        let fate = self.tried(stream, input, client, access, pressure, &mut case).await;
+        if case.teased && matches!(fate, Fate::Refused(_)) {
+            self.complete_greeting(stream).await;
+        }
+        self.verdict(fate, case)
+    }
 
+    /// The tests, in order, until one of them decides.
+    async fn tried<S>(
+        &self,
+        stream: &mut S,
+        input: &mut LineBuffer,
+        client: IpAddr,
+        access: Access,
+        pressure: Pressure,
+        case: &mut Case<'_>,
+    ) -> Fate
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if access == Access::Reject {
+            case.note(Finding::Rejected);
+            let fate = case.fail(&Failure::Denylisted, self.settings.denylist_action);
+            if fate != Fate::GoOn {
+                return fate;
+            }
+        }
         let time = match pressure {
             Pressure::Normal => self.settings.greet_wait,
             Pressure::Stress => self.settings.stress_greet_wait.min(self.settings.greet_wait),
@@ -145,14 +161,12 @@ impl Screen {
             dnsbl: !self.dnsbl.lists.is_empty() && !case.has_passed(Test::Dnsbl),
         };
         if todo.pregreet || todo.dnsbl {
-            let wait = Wait { stream: &mut *stream, input, client, todo, time };
-            let fate = self.wait(wait, &mut case).await;
-            return self.verdict(fate, case, stream).await;
+            return self.wait(&mut Wait { stream, input, client, todo, time }, case).await;
         }
         if case.is_known(&self.tests_in_use()) {
             case.note(Finding::Known);
         }
-        self.verdict(Fate::GoOn, case, stream).await
+        Fate::GoOn
     }
 
     /// What the permanent access list says of a client.
@@ -220,21 +234,13 @@ impl Screen {
     }
 
     /// Closes a case.
-    async fn verdict<S>(&self, fate: Fate, case: Case<'_>, stream: &mut S) -> Verdict
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn verdict(&self, fate: Fate, case: Case<'_>) -> Verdict {
         match fate {
             Fate::GoOn | Fate::Decided => {
                 Verdict::Converse(case.screened(&self.settings, &self.tests_in_use()))
             }
             Fate::HungUp => Verdict::HungUp,
-            Fate::Refused(reply) => {
-                if case.teased {
-                    self.complete_greeting(stream).await;
-                }
-                Verdict::Refuse(reply)
-            }
+            Fate::Refused(reply) => Verdict::Refuse(reply),
         }
     }
 

@@ -110,14 +110,11 @@ impl Scene {
 
         let mut input = LineBuffer::new();
         input.push(self.waiting);
-        let ends = Endpoints {
-            client: (self.client.parse::<IpAddr>().unwrap(), 4242).into(),
-            server: "198.51.100.1:25".parse().unwrap(),
-        };
+        let client = self.client.parse().unwrap();
         let mut findings = Vec::new();
         let start = Instant::now();
         let verdict = screen
-            .test(&mut near, &mut input, ends, self.remembered, self.pressure, &mut |f| findings.push(f))
+            .test(&mut near, &mut input, client, self.remembered, self.pressure, &mut |f| findings.push(f))
             .await;
         let took = start.elapsed().as_millis();
         drop(near);

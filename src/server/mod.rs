@@ -203,7 +203,7 @@ impl House {
             Err(full) => return self.turn_away(&socket, ends, full),
         };
         let house = Arc::clone(self);
-        let arrival = Arrival { socket, ends, door: Arc::clone(door), seat };
+        let arrival = Box::new(Arrival { socket, ends, door: Arc::clone(door), seat });
         self.sessions.spawn(async move {
             let report = connection::serve(arrival, &site, &house.drain).await;
             house.record(&report);

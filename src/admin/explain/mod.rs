@@ -106,14 +106,8 @@ impl Explainer {
         // It says nothing on its own: its end is held, and never written to.
         let (mut stream, _client) = tokio::io::duplex(1);
         let mut input = LineBuffer::new();
-        let verdict = self.screen.test(
-            &mut stream,
-            &mut input,
-            self.ends(client),
-            Some(waited),
-            Pressure::Normal,
-            &mut note,
-        );
+        let verdict =
+            self.screen.test(&mut stream, &mut input, client, Some(waited), Pressure::Normal, &mut note);
         let verdict = verdict.await;
         (verdict, failed)
     }
