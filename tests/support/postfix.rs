@@ -41,8 +41,17 @@ impl Postfix {
         Self::start_at(free_address(), free_address(), settings)
     }
 
+    /// Starts one with further lines of master.cf, and of main.cf.
+    pub fn start_serving(services: &str, settings: &[&str]) -> Self {
+        Self::start_master(free_address(), free_address(), services, settings)
+    }
+
     /// Starts one at given addresses: for a backend that comes (back) later.
     pub fn start_at(proxied: SocketAddr, direct: SocketAddr, settings: &[&str]) -> Self {
+        Self::start_master(proxied, direct, "", settings)
+    }
+
+    fn start_master(proxied: SocketAddr, direct: SocketAddr, services: &str, settings: &[&str]) -> Self {
         let scratch = TempDir::with_prefix("prescreen-postfix-").unwrap().keep();
         let folder = |name: &str| {
             let path = scratch.join(name);
@@ -56,7 +65,7 @@ impl Postfix {
         let data = folder("data");
         give_to_postfix(&data);
         fs::write(config.join("main.cf"), main_cf(&scratch, settings)).unwrap();
-        fs::write(config.join("master.cf"), master_cf(proxied, direct)).unwrap();
+        fs::write(config.join("master.cf"), master_cf(proxied, direct) + services).unwrap();
         fs::write(config.join("mailboxes"), "!/^nobody/ inbox/\n").unwrap();
         fs::write(config.join("transport"), "/^[0-9]*crowd/ discard:\n").unwrap();
 
@@ -76,6 +85,11 @@ impl Postfix {
                 && TcpStream::connect(proxied).is_ok()
         });
         postfix
+    }
+
+    /// The master process, whose children all others are.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
     }
 
     /// What Postfix has logged so far.
