@@ -194,3 +194,36 @@ fn nonsense_is_told_and_stops_nothing() {
     }
     loaded("nonsense", &imported);
 }
+
+#[test]
+fn what_no_key_takes_is_told_and_left_out() {
+    let imported = import(&Source::text(
+        "myhostname = mx.example.org\nmynetworks = 127.0.0.0/8\nsmtpd_hard_error_limit = 0\n\
+         smtpd_banner = gr\u{fc}\u{df} gott\npostscreen_dnsbl_sites = bl..example\n",
+    ));
+    for told in ["errors.hard_error_limit = 0 is out of range", "smtp.banner", "dnsbl.sites"] {
+        assert!(tells(&imported, told), "{told}: {}", imported.report);
+    }
+    loaded("untaken", &imported);
+}
+
+#[test]
+fn a_class_of_which_nothing_is_left_goes_on_to_exist() {
+    let imported = import(&Source::text(
+        "myhostname = mx.example.org\nmynetworks = 127.0.0.0/8\nsmtpd_restriction_classes = insiders\n\
+         insiders = check_sasl_access hash:/etc/postfix/x, permit_sasl_authenticated\n\
+         smtpd_client_restrictions = check_client_access inline:{ example.org=insiders }\n",
+    ));
+    let config = loaded("class", &imported);
+    assert_eq!(config.policy.classes["insiders"], "sleep 0");
+}
+
+#[test]
+fn a_table_that_is_missing_is_told_as_check_tells_it() {
+    let imported = import(&Source::text(
+        "myhostname = mx.example.org\nmynetworks = 127.0.0.0/8\n\
+         smtpd_client_restrictions = check_client_access cidr:/nonexistent/clients\n",
+    ));
+    assert!(tells(&imported, "To be put right before it works"), "{}", imported.report);
+    assert!(tells(&imported, "cannot read /nonexistent/clients"), "{}", imported.report);
+}

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use prescreen::config::postfix::{self, Imported};
-use prescreen::config::{Config, Source};
 
 use super::{EX_IOERR, EX_NOINPUT, Stopped, failed, print};
 
@@ -29,19 +28,10 @@ pub(super) fn import(options: &ImportPostfix) -> Result<ExitCode, Stopped> {
         }
     };
     let Imported { toml, report, postfix_side } = postfix::import(&source);
-    let told = format!("{report}\n{postfix_side}{}", faults(&toml));
+    let told = format!("{report}\n{postfix_side}");
     eprint!("{told}");
     print(&format!("{toml}\n{}", commented(&told)))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What stands in the way of using the translation as it is.
-fn faults(toml: &str) -> String {
-    let source =
-        Source::Text { name: "prescreen.toml".to_owned(), text: toml.to_owned(), base: PathBuf::new() };
-    let Err(problems) = Config::load(&source, &[], []) else { return String::new() };
-    let problems: String = problems.iter().map(|problem| format!("- {problem}\n")).collect();
-    format!("\nTo be put right first; `prescreen check` says:\n\n{problems}")
 }
 
 fn commented(text: &str) -> String {

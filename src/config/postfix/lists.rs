@@ -89,6 +89,11 @@ impl Translation<'_> {
                 Err(LeftOut { what, why }) => comments.push(format!("left out: {what} ({why})")),
             }
         }
+        if in_class && items.is_empty() {
+            // Lists and tables may name the class, so it must go on to exist; this says nothing.
+            comments.push("nothing is left of it".to_owned());
+            items.push("sleep 0".to_owned());
+        }
         self.write(key, list(items), comments);
     }
 
@@ -135,6 +140,9 @@ impl Translation<'_> {
             Argument::None => "",
             _ => reader.words.next().unwrap_or_default(),
         };
+        if verb.argument() != Argument::None && argument.is_empty() {
+            return Err(self.left_out(verb.name(), "", "what it needs behind it is missing"));
+        }
         match (verb.needs(), reader.knowledge) {
             (Needs::Domains | Needs::Recipients, Knowledge { domains_unknown: Some(why), .. }) => {
                 return Err(LeftOut::new(&format!("{} {argument}", verb.name()), why));

@@ -25,7 +25,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::system_hostname;
+use super::{Config, system_hostname};
+use crate::config;
 use crate::nearest::nearest;
 use parameters::Postfix;
 use rules::{parameters, without_counterpart};
@@ -99,10 +100,21 @@ pub fn import(source: &Source) -> Imported {
     translation.tls();
     translation.traps();
     translation.sort_the_rest();
-    let toml = translation.toml(&source.main_name, &ports);
     let postfix_side = translation.postfix_side(&ports.backend);
+    let toml = translation.toml(&source.main_name, &ports);
     let notes = translation.postfix.notes();
-    Imported { toml, report: translation.report.text(notes), postfix_side }
+    Imported { report: translation.report.text(objections(&toml), notes), toml, postfix_side }
+}
+
+/// What `prescreen check` will say.
+fn objections(toml: &str) -> Vec<String> {
+    let source = config::Source::Text {
+        name: "prescreen.toml".to_owned(),
+        text: toml.to_owned(),
+        base: PathBuf::new(),
+    };
+    let problems = Config::load(&source, &[], []).err().unwrap_or_default();
+    problems.iter().map(ToString::to_string).collect()
 }
 
 impl Translation<'_> {

@@ -132,10 +132,16 @@ impl Translation<'_> {
         }
         text.push_str(
             "\n3. Then `postfix check && postfix reload`, start prescreen, and see in Postfix's log that it connects \
-             from real\n   client addresses. Ports 465 and 587 stay as they are.\n\n\
-             What may go from main.cf afterwards: postscreen_*, and reject_rbl_* (each list would be asked twice).\n\
-             What must stay: relay control (reject_unauth_destination), mynetworks, TLS, milters, content filters.\n",
+             from real\n   client addresses. Ports 465 and 587 stay as they are.\n\n",
         );
+        text.push_str(if self.entries.contains_key("tls.starttls") {
+            "What may go from main.cf afterwards: postscreen_*.\n\
+             What must stay: everything else. Sessions inside TLS are judged by Postfix's lists alone while\n\
+             tls.starttls is \"passthrough\".\n"
+        } else {
+            "What may go from main.cf afterwards: postscreen_*, and reject_rbl_* (each list would be asked twice).\n\
+             What must stay: relay control (reject_unauth_destination), mynetworks, milters, content filters.\n"
+        });
         text
     }
 

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::main_cf::Setting;
 use super::parameters::Postfix;
 use super::rules::{How, RULES, Rule};
+use crate::config::apply::{Names, apply};
 use crate::config::raw::{shortened, shortened_to};
 use crate::config::slot::quoted;
+use crate::config::{Config, file};
 use crate::table::words;
 use crate::time::{self, Unit};
 
@@ -46,9 +48,22 @@ impl<'a> Translation<'a> {
         Self { postfix, entries: BTreeMap::new(), report: Report::default(), done: BTreeSet::new() }
     }
 
-    /// Writes `key`, if nothing has been written there yet.
+    /// Writes `key`, if nothing has been written there yet and the key takes such a value.
     pub(super) fn write(&mut self, key: &str, value: String, comments: Vec<String>) {
-        self.entries.entry(key.to_owned()).or_insert(Entry { value, comments });
+        if self.entries.contains_key(key) {
+            return;
+        }
+        match refusal(key, &value) {
+            None => {
+                self.entries.insert(key.to_owned(), Entry { value, comments });
+            }
+            Some(why) => {
+                let from = comments.into_iter().next().unwrap_or_default();
+                self.report
+                    .attention
+                    .push(format!("{from}: not taken over, because {key} = {value} is {why}"));
+            }
+        }
     }
 
     /// Marks a parameter as dealt with, and gives it, if it is set.
@@ -127,6 +142,14 @@ impl Report {
     pub(super) fn missing(&mut self, why: &str, parameter: &str, origin: &str) {
         self.without_counterpart.entry(why.to_owned()).or_default().push(format!("{parameter} ({origin})"));
     }
+}
+
+/// What the key says of the value, if it does not take it.
+fn refusal(key: &str, value: &str) -> Option<String> {
+    let names = Names::new();
+    let (assignments, problems) = file::read(&format!("{key} = {value}"), "", &names);
+    let (_, refused) = apply(&mut Config::default(), assignments, &names);
+    problems.into_iter().chain(refused).next().map(|problem| problem.what)
 }
 
 /// What stands above a key: where its value came from.

@@ -117,6 +117,13 @@ impl Translation<'_> {
 
     fn policy_services(&mut self) {
         let asks = self.entries.values().any(|entry| entry.value.contains("check_policy_service"));
+        if asks {
+            self.report.traps.push(
+                "check_policy_service is now asked by prescreen and by Postfix, for each recipient: greylisting bears \
+                 that, a server that counts quotas does not. Take it out of one of the two"
+                    .to_owned(),
+            );
+        }
         let strict = self.entries.get("errors.hard_error_limit").is_none_or(|entry| entry.value == "1");
         if asks && strict {
             self.report.traps.push(
