@@ -218,13 +218,17 @@ fn said(finding: &dialogue::Finding) -> Map<String, Value> {
 }
 
 fn of_cause(cause: &Cause) -> Map<String, Value> {
-    object(json!({
+    let mut facts = object(json!({
         "by": "restriction",
         "list": cause.list.as_str(),
         "restriction": printable(&cause.restriction),
-        "table": cause.table.as_deref().map(printable),
-        "key": cause.key.as_deref().map(printable),
-    }))
+    }));
+    for (name, value) in [("table", &cause.table), ("key", &cause.key)] {
+        if let Some(value) = value {
+            facts.insert(name.to_owned(), printable(value).into());
+        }
+    }
+    facts
 }
 
 fn object(value: Value) -> Map<String, Value> {

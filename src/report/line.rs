@@ -193,8 +193,7 @@ fn dialogue(finding: &dialogue::Finding, client: Client<'_>) -> Option<Line> {
         F::LengthLimit { after } => format!("COMMAND LENGTH LIMIT{from} after {}", after.as_str()),
         F::WithoutRecipient { command } => format!("{command} without valid RCPT{from}"),
         F::Reject { envelope, reply, by: RefusedBy::Test } => {
-            let attributes = with_commas(envelope);
-            format!("NOQUEUE: reject: {}{from}: {}; {attributes}", envelope.command, said(reply))
+            of_envelope("reject", envelope, client, &from, &said(reply), &with_commas(envelope))
         }
         F::TooManyErrors { after } => {
             let from = client.by_name();
@@ -214,9 +213,24 @@ fn dialogue(finding: &dialogue::Finding, client: Client<'_>) -> Option<Line> {
 
 /// A line as smtpd writes it.
 fn about(action: &str, envelope: &Envelope, client: Client<'_>, text: &str) -> Line {
-    let from = client.by_name();
-    let text = format!("NOQUEUE: {action}: {}{from}: {text}; {}", envelope.command, with_spaces(envelope));
-    Program::Smtpd.says(text)
+    let attributes = with_spaces(envelope);
+    Program::Smtpd.says(of_envelope(action, envelope, client, &client.by_name(), text, &attributes))
+}
+
+/// What was done with a command, and to what. Where the client is understood, so is the envelope.
+fn of_envelope(
+    action: &str,
+    envelope: &Envelope,
+    client: Client<'_>,
+    from: &str,
+    text: &str,
+    attributes: &str,
+) -> String {
+    let command = envelope.command;
+    match client {
+        Client::Named(..) => format!("NOQUEUE: {action}: {command}{from}: {text}; {attributes}"),
+        Client::Understood => format!("{action}: {command}: {text}"),
+    }
 }
 
 fn noted(envelope: &Envelope, client: Client<'_>, note: &Note) -> Line {

@@ -240,10 +240,6 @@ where
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         match self.format {
-            // A report is a whole object already.
-            Format::Json if event.metadata().target() == Format::Json.target() => {
-                writeln!(to, "{}", OneLine(&said.message))
-            }
             Format::Json => {
                 writeln!(to, "{}", OneLine(&said.object(&time, severity, event.metadata().target())))
             }
@@ -306,11 +302,14 @@ impl Said {
 
 impl Visit for Said {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
         if field.name() == "message" {
-            self.message = format!("{value:?}");
-        } else {
-            self.note(field, format!("{value:?}").into());
+            self.message = text;
+            return;
         }
+        // A path or name in Debug's quotes gets those of JSON.
+        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        self.note(field, bare.unwrap_or(&text).into());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -349,6 +348,7 @@ impl fmt::Display for OneLine<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::path::Path;
     use std::sync::mpsc::{Receiver, channel};
     use std::sync::{Arc, Mutex};
 
@@ -434,12 +434,13 @@ pub(super) mod tests {
 
     #[test]
     fn an_event_in_json_carries_its_fields_as_they_are() {
-        let lines =
-            logged(Format::Json, Level::Info, || tracing::warn!(n = 7, up = true, why = "so", "text"));
+        let lines = logged(Format::Json, Level::Info, || {
+            tracing::warn!(n = 7, up = true, why = "so", path = ?Path::new("/a b"), "text");
+        });
         let object: Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!(object["level"], "warn");
         assert_eq!((&object["n"], &object["up"], &object["why"]), (&7.into(), &true.into(), &"so".into()));
-        assert_eq!(object["message"], "text");
+        assert_eq!((&object["message"], &object["path"]), (&"text".into(), &"/a b".into()));
     }
 
     /// A reader that takes nothing until it is told to.

@@ -299,6 +299,13 @@ impl Report {
     }
 }
 
+/// A connection whose task is dropped leaves a report, too.
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.end(Outcome::Cut);
+    }
+}
+
 /// Writes postscreen's lines, if these are what the log shows.
 fn say(lines: impl FnOnce() -> Vec<Line>) {
     if !enabled!(target: Format::Postscreen.target(), Level::INFO) {
@@ -520,8 +527,16 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_is_cut_off_leaves_its_report() {
+        let lines = messages(Report::admitted);
+        assert_eq!(lines[1], "DISCONNECT [192.0.2.7]:4711");
+        let lines = logged(Format::Json, Least::Info, || drop(report()));
+        assert!(lines[0].contains("\"outcome\":\"cut\""), "{lines:?}");
+    }
+
+    #[test]
     fn lists_that_cannot_be_asked_are_told_of() {
         let lines = messages(|report| report.screen(answered(Answer::Temporary(Trouble::Timeout))));
-        assert_eq!(lines, ["warning: dnsblog_query: lookup error for DNS query bl.test: timeout"]);
+        assert_eq!(lines[0], "warning: dnsblog_query: lookup error for DNS query bl.test: timeout");
     }
 }

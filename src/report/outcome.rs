@@ -42,11 +42,13 @@ pub enum Outcome {
     BadTls,
     /// We are going down.
     Drained,
+    /// Cut off in the middle: by the end of the time for draining, or by a fault of ours.
+    Cut,
 }
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Forwarded,
         Self::Relayed,
         Self::PassedThrough,
@@ -70,6 +72,7 @@ impl Outcome {
         Self::BadProxyHeader,
         Self::BadTls,
         Self::Drained,
+        Self::Cut,
     ];
 
     /// The word in logs and metrics; that of a failed test is the test's name.
@@ -94,6 +97,7 @@ impl Outcome {
             Self::BadProxyHeader => "bad_proxy_header",
             Self::BadTls => "bad_tls",
             Self::Drained => "drained",
+            Self::Cut => "cut",
         }
     }
 
