@@ -147,6 +147,12 @@ notify_classes =
 "
     );
     for setting in settings {
+        // A name that stands twice costs a warning in each of Postfix's many processes.
+        let name = setting.split('=').next().unwrap_or(setting).trim();
+        text = text
+            .lines()
+            .filter(|line| line.split('=').next().unwrap_or(line).trim() != name)
+            .fold(String::new(), |kept, line| kept + line + "\n");
         writeln!(text, "{setting}").unwrap();
     }
     text

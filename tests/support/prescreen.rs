@@ -28,6 +28,7 @@ const CONNECTIONS: &str = "prescreen_connections_total";
 #[derive(Clone)]
 pub struct Config {
     keys: BTreeMap<String, String>,
+    listener: BTreeMap<String, String>,
     /// Where prescreen listens for SMTP.
     pub smtp: SocketAddr,
     /// Where it answers `/metrics`, `/healthz` and `/readyz`.
@@ -43,7 +44,7 @@ impl Config {
     /// In front of whatever listens, or does not, at an address.
     pub fn before_address(backend: SocketAddr, resolver: SocketAddr) -> Self {
         let (smtp, admin) = (free_address(), free_address());
-        Self { keys: BTreeMap::new(), smtp, admin }
+        Self { keys: BTreeMap::new(), listener: BTreeMap::new(), smtp, admin }
             .set("hostname", "'mx.example.org'")
             // Every client of the tests is on loopback, and none of them is a friend.
             .set("mynetworks", "[]")
@@ -64,6 +65,12 @@ impl Config {
         self
     }
 
+    /// Sets a key of the listener.
+    pub fn listener(mut self, key: &str, value: &str) -> Self {
+        self.listener.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
     /// The file's text.
     pub fn toml(&self) -> String {
         let mut text = String::new();
@@ -71,6 +78,9 @@ impl Config {
             writeln!(text, "{key} = {value}").unwrap();
         }
         writeln!(text, "[[listen]]\naddress = '{}'", self.smtp).unwrap();
+        for (key, value) in &self.listener {
+            writeln!(text, "{key} = {value}").unwrap();
+        }
         text
     }
 
