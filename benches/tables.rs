@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench tables`. Keys are walked with a stride, so that the caches of the processor do not answer.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
