@@ -2,7 +2,7 @@
 //!
 //! [`serve`] is the life of a connection, in order: who is it, may it come in, the tests before the greeting, the
 //! dialogue, the hand-off, the relay, the record. One task owns all of it; nothing is passed through channels. What
-//! is decided is decided elsewhere ([`screen`](crate::screen), [`dialogue`](crate::dialogue),
+//! is decided is decided elsewhere ([`screen`](crate::screen), [`dialogue`],
 //! [`policy`](crate::policy)); here it is only asked for, said and noted.
 //!
 //! It never answers end-of-data, never opens a backend without a proof of screening, and punishes nobody for hanging

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use prescreen::admin::explain::{self, Case, Detail, Explainer};
 use prescreen::config::Config;
-use prescreen::dns::{Resolver, Zone};
+use prescreen::dns::{Resolver, Zone, ZoneError};
 use prescreen::server;
 use prescreen::smtp::envelope;
 
@@ -23,6 +23,7 @@ use super::{EX_CONFIG, EX_DATAERR, EX_IOERR, EX_NOINPUT, Stopped, failed, print,
 /// speaks in turn, the backend one that takes every recipient. A client that screen.access_list permits is forwarded
 /// and not judged; to ask the restrictions nevertheless, --set screen.access_list=dunno.
 #[derive(Args)]
+#[command(after_long_help = JSON_LINES)]
 pub(super) struct Explain {
     #[command(flatten)]
     configuration: Configuration,
@@ -40,6 +41,15 @@ pub(super) struct Explain {
     #[command(flatten)]
     client: Client,
 }
+
+const JSON_LINES: &str = "\
+Fields of a case: client (an address; the only one that must be there), client_name, reverse_name, helo, protocol (SMTP \
+or ESMTP), from, to (an address or a list), size.
+
+Fields of an answer: verdict (permit, reject, defer or hangup), reply, followed_by (what is said behind it before the \
+connection is closed), test (what the client failed, or access_list), list, restriction, table and key (what refused), \
+warnings, prepend and bcc (what the mail is given), trace. Of several recipients, each has its answer in recipients; \
+the first that is refused speaks for all. A line that is no case is answered by line (its number) and error.";
 
 #[derive(Args)]
 struct Client {
@@ -119,7 +129,10 @@ fn read_zone(path: &Path) -> Result<Zone, Stopped> {
     let file = path.display();
     let text =
         fs::read_to_string(path).map_err(|error| failed(EX_NOINPUT, format_args!("{file}: {error}")))?;
-    Zone::parse(&text).map_err(|error| failed(EX_DATAERR, format_args!("{file}: {error}")))
+    Zone::parse(&text).map_err(|ZoneError { line, what }| {
+        eprintln!("{file}:{line}: {what}");
+        ExitCode::from(EX_DATAERR)
+    })
 }
 
 impl Client {

@@ -9,7 +9,10 @@ use prescreen::table::Table;
 
 use super::{EX_CONFIG, EX_UNAVAILABLE, Stopped, failed, print};
 
-/// Show what a lookup table answers: `key<TAB>value`. Ends with 1 if a key is not there, with 78 if the table is wrong.
+/// Show what a lookup table answers.
+///
+/// Prints key, tab and value of each key that is there. Ends with 1 if one is not, with 78 if the table cannot be
+/// loaded.
 #[derive(Args)]
 pub(super) struct Lookup {
     /// The table: `cidr:/etc/prescreen/clients.cidr`.

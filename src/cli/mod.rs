@@ -32,6 +32,8 @@ enum Command {
     /// Stand on the port and screen.
     Run(Configuration),
     /// Read the configuration with all that it names, and print everything that is wrong with it.
+    ///
+    /// Ends with 78 if anything is, with 0 if there are at most warnings.
     Check(Configuration),
     Explain(explain::Explain),
     Lookup(lookup::Lookup),

@@ -60,7 +60,10 @@ impl Case {
         serde_json::from_slice(line).map_err(|error| {
             let text = error.to_string();
             let what = text.split(" at line 1 ").next().unwrap_or_default();
-            BadCase(format!("{what}, at column {}; write {EXAMPLE}", error.column()))
+            BadCase(match error.column() {
+                0 => format!("{what}; write {EXAMPLE}"),
+                column => format!("{what}, at column {column}; write {EXAMPLE}"),
+            })
         })
     }
 

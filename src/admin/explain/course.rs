@@ -120,9 +120,9 @@ impl Course {
 }
 
 impl Conversation {
-    /// Refused before the greeting.
-    pub(super) fn refused(reply: Reply, by: Option<Refusal>) -> Self {
-        let exchange = Exchange { replies: vec![reply], refusal: by, closed: true, ..Exchange::default() };
+    /// Over before the greeting.
+    pub(super) fn over(replies: Vec<Reply>, refusal: Option<Refusal>) -> Self {
+        let exchange = Exchange { replies, refusal, closed: true, ..Exchange::default() };
         Self { opening: vec![exchange], recipients: Vec::new() }
     }
 }

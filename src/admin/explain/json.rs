@@ -118,7 +118,8 @@ pub(super) fn warning(note: &Note) -> String {
         NoteKind::Trouble => "warning",
         kind => kind.as_str(),
     };
-    format!("{kind}: {}: {}", note.cause.restriction, note.text)
+    let (restriction, text) = (&note.cause.restriction, &note.text);
+    if text.is_empty() { format!("{kind}: {restriction}") } else { format!("{kind}: {restriction}: {text}") }
 }
 
 /// A reply as on the wire, without the last line's end.

@@ -34,6 +34,9 @@ use talk::Talk;
 /// Where a site listens that does not say so.
 const PORT: u16 = 25;
 
+/// For how long an imagined client has waited its time; any that does not end meanwhile.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 /// What decides about a client, ready to be asked.
 pub struct Explainer {
     screen: Screen,
@@ -64,7 +67,9 @@ impl Explainer {
 
     /// Tests the DNS lists, as the server does when it starts: one that is dead will count nothing here either.
     pub async fn test_lists(&self) {
-        self.screen.self_test().await;
+        if !self.screen.list_statistics().is_empty() {
+            self.screen.self_test().await;
+        }
     }
 
     /// How `case` goes.
@@ -75,8 +80,8 @@ impl Explainer {
             let (verdict, failed) = self.screened(case.client).await;
             let conversation = match verdict {
                 screen::Verdict::Forward(_) => return Course::Forwarded,
-                screen::Verdict::Refuse(reply) => Conversation::refused(reply, failed),
-                screen::Verdict::HungUp => Conversation::default(),
+                screen::Verdict::Refuse(reply) => Conversation::over(vec![reply], failed),
+                screen::Verdict::HungUp => Conversation::over(Vec::new(), failed),
                 screen::Verdict::Converse(screened) => {
                     Talk::new(self, case, screened, failed, detail).with(rest).await
                 }
@@ -94,7 +99,7 @@ impl Explainer {
     /// What the tests before the greeting say of a client that waits for it, and which of them it fails.
     async fn screened(&self, client: IpAddr) -> (screen::Verdict, Option<Refusal>) {
         let mut waited = Record::default();
-        waited.pass(Test::Pregreet, SystemTime::now(), Duration::from_secs(1));
+        waited.pass(Test::Pregreet, SystemTime::now(), A_DAY);
         let mut failed = None;
         let mut note = |finding| {
             if let Finding::Failed { test, action } = finding

@@ -252,7 +252,7 @@ fn why(ruling: &Ruling<'_>, course: &Course) -> String {
     let refusal = ruling.decisive().and_then(|exchange| exchange.refusal.as_ref());
     match (refusal, ruling.verdict()) {
         (Some(Refusal::Restriction(cause)), _) => {
-            let key = cause.key.as_ref().map_or(String::new(), |key| format!(", which has {key}"));
+            let key = cause.key.as_ref().map_or(String::new(), |key| format!(", for the key {key}"));
             let table = cause.table.as_ref().filter(|table| !cause.restriction.contains(*table));
             let table = table.map_or(String::new(), |table| format!(" by {table}"));
             format!("by `{}` in restrictions.{}{table}{key}", cause.restriction, cause.list.as_str())
