@@ -147,8 +147,10 @@ impl Allowlist {
 
     /// Forgets a client: what it has passed no longer counts.
     pub fn remove(&self, key: Key) {
-        // Most who fail were never remembered: they cost no write.
-        if self.hot.remove(&key).is_some() {
+        let is_known = self.hot.remove(&key).is_some();
+        // Most who fail were never remembered, and cost no write. But a file that could not be read yet may know
+        // more than memory does.
+        if is_known || !matches!(self.store.state(), StoreState::Up | StoreState::Off) {
             self.counters.removed.fetch_add(1, Ordering::Relaxed);
             self.store.changed(key);
         }

@@ -28,7 +28,7 @@ pub(super) fn import(options: &ImportPostfix) -> Result<ExitCode, Stopped> {
         }
     };
     let Imported { toml, report, postfix_side } = postfix::import(&source);
-    let told = format!("{report}\n{postfix_side}");
+    let told = format!("{report}{postfix_side}");
     eprint!("{told}");
     print(&format!("{toml}\n{}", commented(&told)))?;
     Ok(ExitCode::SUCCESS)
