@@ -135,7 +135,7 @@ pub(crate) fn nginx(name: &str, backend: SocketAddr) -> Contender {
     let config = format!(
         "daemon off;
 master_process off;
-pid /dev/null;
+pid pid;
 error_log stderr crit;
 worker_rlimit_nofile 20000;
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -151,7 +151,11 @@ stream {{
 }}
 "
     );
-    rival(name, at, &config, |file| vec!["nginx".into(), "-c".into(), file, "-e".into(), "stderr".into()])
+    rival(name, at, &config, |file| {
+        // It removes its pid file when it ends, so that must be one of its own.
+        let folder = file.trim_end_matches("config").to_owned();
+        vec!["nginx".into(), "-p".into(), folder, "-c".into(), file, "-e".into(), "stderr".into()]
+    })
 }
 
 fn rival(name: &str, at: SocketAddr, config: &str, command: impl FnOnce(String) -> Vec<String>) -> Contender {

@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
@@ -18,6 +19,9 @@ use super::mailbox::Mailbox;
 
 /// The unpacked server, brought here on first use, for all test programs.
 fn tree(server: &str) -> PathBuf {
+    // One at a time: two tests may want the same one first.
+    static UNPACKING: Mutex<()> = Mutex::new(());
+    let _alone = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mtas");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mtas");
     let output = Command::new(script).arg(&folder).arg(server).output().unwrap();
