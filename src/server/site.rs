@@ -103,7 +103,8 @@ pub(super) fn background(site: &Arc<Site>) -> JoinSet<()> {
     tasks.spawn(async move { asked.learn().await });
     let tested = Arc::clone(site);
     tasks.spawn(async move { tested.screen.run_self_tests().await });
-    let tables = site.screen.tables();
+    let mut tables = site.screen.tables();
+    tables.extend(site.policy.files().iter().cloned());
     tasks.spawn(async move { follow_files(tables).await });
     tasks
 }
