@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use crate::report::log;
 use crate::screen::{self, dnsbl};
-use crate::table::{Live, MatchList};
+use crate::table::{Live, MatchList, Refresh};
 use crate::{allowlist, dialogue, dns, handoff, limits, metrics, policy, rate, relay, tls};
 
 /// Everything that can be set, with its defaults.
@@ -142,6 +142,11 @@ impl Config {
         problems.sort_by_key(|problem| problem.place.order());
         warnings.sort_by_key(|warning| warning.0.place.order());
         if problems.is_empty() { Ok((config, warnings)) } else { Err(problems) }
+    }
+
+    /// The lists that several modules share; they follow their files, once somebody refreshes them.
+    pub fn files(&self) -> Vec<Arc<dyn Refresh>> {
+        vec![self.networks.clone(), self.rate.event_limit_exceptions.clone()]
     }
 
     /// Fills in what follows from other keys or from the system.

@@ -132,7 +132,7 @@ impl Server {
         };
         let tidy = Arc::clone(&house);
         upkeep.spawn(async move { tidy.metrics.upkeep().await });
-        let background = site::background(&house.site.load_full());
+        let background = site::background(&house.site.load_full(), &config);
         for (listener, door) in doors {
             let house = Arc::clone(&house);
             let close = house.close.clone();
@@ -171,7 +171,7 @@ impl Server {
         let site = built?;
         house.rates.configure(config.rate.clone());
         house.site.store(Arc::new(site));
-        self.background = site::background(&house.site.load_full());
+        self.background = site::background(&house.site.load_full(), &config);
         Ok(())
     }
 

@@ -97,14 +97,13 @@ fn tls(config: &Config) -> Result<Option<Acceptor>, Fault> {
 }
 
 /// What goes on beside the connections for as long as a site is in force; dropped with its set.
-pub(super) fn background(site: &Arc<Site>) -> JoinSet<()> {
+pub(super) fn background(site: &Arc<Site>, config: &Config) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let asked = Arc::clone(&site.backends);
     tasks.spawn(async move { asked.learn().await });
     let tested = Arc::clone(site);
     tasks.spawn(async move { tested.screen.run_self_tests().await });
-    let mut tables = site.screen.tables();
-    tables.extend(site.policy.files().iter().cloned());
+    let tables = [site.screen.tables(), site.policy.files().to_vec(), config.files()].concat();
     tasks.spawn(async move { follow_files(tables).await });
     tasks
 }
