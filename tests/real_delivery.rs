@@ -76,7 +76,7 @@ fn a_clean_new_client_is_delivered_in_its_first_connection() {
 
 #[test]
 fn a_returning_client_waits_for_nothing() {
-    let prescreen = prescreen();
+    let prescreen = config().set("log.format", "'postscreen'").start();
     deliver(&prescreen, 24, "returning");
     // Were there a wait now, it would outlast everybody's patience.
     let mut stopped = prescreen.stop("TERM");
@@ -84,6 +84,7 @@ fn a_returning_client_waits_for_nothing() {
     let prescreen = stopped.start();
     deliver(&prescreen, 24, "returning");
     POSTFIX.mailbox.await_messages("returning", 2);
+    prescreen.await_log("PASS OLD [127.0.0.24]");
 }
 
 #[test]
@@ -105,6 +106,52 @@ fn fifty_megabytes_arrive_whole() {
     smtplib(client(26), prescreen.smtp, &script, &message).sent();
     let mail = POSTFIX.mailbox.await_messages("huge", 1).remove(0);
     assert_same(&body(&mail), &body(message.replace("\r\n", "\n").as_bytes()));
+    let spliced = prescreen.metric("prescreen_relay_bytes_total", &["=\"backend\"", "=\"spliced\""]);
+    // Its beginning is copied: whether a flow is bulk shows only as it goes on.
+    assert!(spliced > f64::from(49 << 20), "spliced {spliced} bytes of them");
+}
+
+#[test]
+fn a_permanently_permitted_client_meets_the_backend_itself() {
+    let friends = "['127.0.0.38/32']";
+    let prescreen = config().set("mynetworks", friends).set("screen.greet_wait", "'1h'").start();
+    let mut talk = Talk::connect(client(38), prescreen.smtp);
+    assert!(talk.expect("220 ").text().starts_with("220 backend.example.org ESMTP Postfix"));
+    talk.ask("EHLO localhost", "250 ");
+    assert_eq!(talk.envelope(SENDER, "friend@example.org").code, 250);
+    talk.ask("DATA", "354 ");
+    talk.send(&dotted(&message("friend", "hello\r\n")));
+    talk.expect("250 ");
+    let mail = POSTFIX.mailbox.await_messages("friend", 1).remove(0);
+    assert!(received(&mail).contains("[127.0.0.38]"), "{}", received(&mail));
+}
+
+#[test]
+fn behind_a_proxy_the_backend_knows_the_client_that_the_proxy_has_named() {
+    let prescreen =
+        config().listener("proxy_protocol", "'required'").listener("trusted", "['127.0.0.39/32']").start();
+    let mut talk = Talk::connect(client(39), prescreen.smtp);
+    talk.send(b"PROXY TCP4 192.0.2.39 192.0.2.1 4711 25\r\n");
+    talk.expect("220 ");
+    talk.ask("EHLO mail.example.com", "250 ");
+    assert_eq!(talk.envelope(SENDER, "behind-a-proxy@example.org").code, 250);
+    talk.ask("DATA", "354 ");
+    talk.send(&dotted(&message("behind", "hello\r\n")));
+    talk.expect("250 ");
+    talk.ask("QUIT", "221 ");
+    assert!(talk.closed().is_empty());
+    let mail = POSTFIX.mailbox.await_messages("behind-a-proxy", 1).remove(0);
+    assert!(received(&mail).contains("[192.0.2.39]"), "{}", received(&mail));
+
+    // No header from one who must send it; and one from somebody who may not.
+    let mut without = Talk::connect(client(39), prescreen.smtp);
+    without.say("EHLO mail.example.com");
+    assert!(without.closed().is_empty());
+    let mut stranger = Talk::connect(client(40), prescreen.smtp);
+    stranger.send(b"PROXY TCP4 192.0.2.39 192.0.2.1 4711 25\r\n");
+    assert!(stranger.closed().is_empty());
+    prescreen.one_outcome_for_each_of(3);
+    assert_eq!(prescreen.connections(&["outcome=\"bad_proxy_header\""]), 2.0, "{}", prescreen.log());
 }
 
 #[test]

@@ -113,6 +113,24 @@ fn a_second_sigterm_ends_it_at_once() {
 }
 
 #[test]
+fn a_reload_takes_a_good_configuration_and_leaves_a_bad_one() {
+    let prescreen = prescreen();
+    let banner =
+        |prescreen: &Prescreen, from| Talk::connect(from, prescreen.smtp).expect("220 ").text().to_owned();
+    assert_eq!(banner(&prescreen, client(97)), "220 mx.example.org ESMTP");
+
+    let another = prescreen.config().clone().set("smtp.banner", "'mx.example.org ESMTP reloaded'");
+    prescreen.reconfigure(&another.toml());
+    prescreen.await_log("reloaded");
+    assert_eq!(banner(&prescreen, client(97)), "220 mx.example.org ESMTP reloaded");
+
+    prescreen.reconfigure(&another.set("screen.greet_wait", "'soon'").toml());
+    prescreen.await_log("reload refused");
+    assert!(prescreen.log().contains("soon"), "{}", prescreen.log());
+    assert_eq!(banner(&prescreen, client(97)), "220 mx.example.org ESMTP reloaded");
+}
+
+#[test]
 fn check_names_every_error_at_once_and_exits_78() {
     let text = "hostnam = 'mx.example.org'\n\
                 [screen]\n\

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use support::dns::{Dns, LIST};
 use support::postfix::Postfix;
-use support::prescreen::{Config, Prescreen};
+use support::prescreen::{Config, Prescreen, command};
 use support::talk::{Said, Talk};
 use support::{client, free_address};
 
@@ -190,6 +190,59 @@ fn guessing_recipients_ends_when_the_backend_has_refused_enough() {
     assert_eq!(replies.iter().map(Said::text).collect::<Vec<_>>(), [TOO_MANY_ERRORS], "{}", talk.record());
     prescreen.one_outcome_for_each_of(1);
     assert_eq!(prescreen.connections(&["outcome=\"backend_rejected\""]), 1.0, "{}", prescreen.log());
+}
+
+#[test]
+fn a_client_on_the_deny_list_is_refused_at_rcpt() {
+    let prescreen = config().set("screen.access_list", "'inline:{ 127.0.0.55=reject }'").start();
+    let mut talk = Talk::greeted(client(55), prescreen.smtp);
+    talk.ask(&format!("MAIL FROM:<{SENDER}>"), "250 ");
+    talk.say("RCPT TO:<denied@example.org>");
+    fails("denylisted", "550 5.3.2 Service currently unavailable", &prescreen, talk, client(55));
+}
+
+#[test]
+fn a_client_with_too_many_connections_at_once_is_told_so() {
+    let prescreen = config().set("limits.client_connection_count_limit", "2").start();
+    let crowd = [(); 2].map(|()| Talk::greeted(client(56), prescreen.smtp));
+    let mut one_more = Talk::connect(client(56), prescreen.smtp);
+    let replies = one_more.closed();
+    let why = "421 4.7.0 mx.example.org Error: too many connections from 127.0.0.56";
+    assert_eq!(replies.iter().map(Said::text).collect::<Vec<_>>(), [why], "{}", one_more.record());
+    comes_to("too_many_connections", &prescreen, client(56));
+    drop(crowd);
+    prescreen.one_outcome_for_each_of(3);
+    Talk::greeted(client(56), prescreen.smtp).ask("QUIT", "221 ");
+}
+
+#[test]
+fn explain_foretells_what_each_client_hears() {
+    let prescreen = config().start();
+    let file = prescreen.config_file();
+    let cast = [
+        (client(57), "mail.example.com", SENDER, "alive@example.org"),
+        (LISTED, "mail.example.com", SENDER, "alive@example.org"),
+        (client(58), "localhost", SENDER, "alive@example.org"),
+        (client(59), "mail.example.com", "someone@nowhere.example", "alive@example.org"),
+        (client(60), "mail.example.com", SENDER, "victim@elsewhere.example"),
+        (client(61), "mail.example.com", "someone", "alive@example.org"),
+    ];
+    for (from, helo, sender, recipient) in cast {
+        let mut talk = Talk::connect(from, prescreen.smtp);
+        talk.expect("220 ");
+        talk.ask(&format!("EHLO {helo}"), "250 ");
+        let heard = talk.envelope(sender, recipient);
+        let address = from.to_string();
+        let arguments = ["--client", &address, "--helo", helo, "--from", sender, "--to", recipient];
+        let told = command(&[&["explain", "--config", file.to_str().unwrap()], &arguments[..]].concat());
+        let (_, behind) = told.said.split_once("C: RCPT TO:").unwrap_or_else(|| panic!("{}", told.said));
+        let foretold = behind.lines().find_map(|line| line.trim_start().strip_prefix("S: ")).unwrap();
+        if heard.code == 250 {
+            assert!(foretold.starts_with("250 "), "{heard:?}\n{}", told.said);
+        } else {
+            assert_eq!(heard.text(), foretold, "{}", told.said);
+        }
+    }
 }
 
 #[test]

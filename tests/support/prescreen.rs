@@ -18,6 +18,9 @@ use super::{PATIENCE, eventually_or, free_address};
 /// The program that cargo built.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_prescreen");
 
+/// The configuration file in the folder of a prescreen.
+const CONFIG: &str = "prescreen.toml";
+
 /// The allowlist's file in the folder of a prescreen.
 const STORE: &str = "allowlist";
 
@@ -119,7 +122,7 @@ pub struct Prescreen {
 impl Prescreen {
     #[track_caller]
     fn launch(config: Config, home: TempDir, wrapper: &[&str]) -> Self {
-        let file = home.path().join("prescreen.toml");
+        let file = home.path().join(CONFIG);
         let store = home.path().join(STORE);
         let config = config.set("allowlist.path", &format!("'{}'", store.display()));
         fs::write(&file, config.toml()).unwrap();
@@ -144,6 +147,22 @@ impl Prescreen {
     /// Its own folder: configuration, store, log.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Its configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.home.path().join(CONFIG)
+    }
+
+    /// Writes another configuration for the running process to read again.
+    pub fn reconfigure(&self, text: &str) {
+        fs::write(self.config_file(), text).unwrap();
+        self.signal("HUP");
+    }
+
+    /// What it runs with, unless it was reconfigured.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The process.
@@ -314,7 +333,7 @@ pub fn command(arguments: &[&str]) -> Ended {
 /// A configuration file in a folder of its own.
 pub fn config_file(text: &str) -> (TempDir, PathBuf) {
     let folder = TempDir::with_prefix("prescreen-config-").unwrap();
-    let file = folder.path().join("prescreen.toml");
+    let file = folder.path().join(CONFIG);
     fs::write(&file, text).unwrap();
     (folder, file)
 }

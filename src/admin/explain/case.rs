@@ -187,3 +187,64 @@ fn protocol<E: Error>(name: Option<String>) -> Result<Protocol, E> {
         Some(_) => Err(E::custom("`protocol` takes SMTP (it says HELO) or ESMTP (it says EHLO)")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(line: &str) -> Case {
+        Case::parse(line.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_line_says_what_it_says_and_no_more() {
+        let client = "2001:db8::7".parse().unwrap();
+        assert_eq!(case(r#"{"client": "2001:db8::7", "to": null, "helo": null}"#), Case::new(client));
+        let all = r#"{"client": "2001:db8::7", "client_name": "a.test", "reverse_name": "b.test", "helo": "c.test",
+            "protocol": "smtp", "from": "d@e.test", "to": ["f@g.test", "h@i.test"], "size": 10, "id": {"x": [1]}}"#;
+        let text = |text: &str| Some(text.to_owned());
+        let wanted = Case {
+            client,
+            client_name: text("a.test"),
+            reverse_name: text("b.test"),
+            helo: text("c.test"),
+            protocol: Protocol::Smtp,
+            from: text("d@e.test"),
+            to: vec!["f@g.test".to_owned(), "h@i.test".to_owned()],
+            size: Some(10),
+            unknown: vec!["id".to_owned()],
+        };
+        assert_eq!(case(&all.replace('\n', " ")), wanted);
+    }
+
+    #[test]
+    fn names_are_known_where_one_is_given() {
+        let found = |names: &str| {
+            let names = case(&format!(r#"{{"client": "192.0.2.7"{names}}}"#)).names();
+            names.found().map(|names| (names.name().to_owned(), names.reverse().to_owned(), names.status))
+        };
+        let names = |name: &str, reverse: &str, status| Some((name.to_owned(), reverse.to_owned(), status));
+        assert_eq!(found(""), None, "DNS is asked");
+        for (given, wanted) in [
+            (r#", "client_name": "a.test""#, names("a.test", "a.test", NameStatus::Ok)),
+            (r#", "reverse_name": "b.test""#, names("unknown", "b.test", NameStatus::Forged)),
+            (r#", "client_name": "unknown""#, names("unknown", "unknown", NameStatus::Permanent)),
+            (
+                r#", "client_name": "unknown", "reverse_name": "b.test""#,
+                names("unknown", "b.test", NameStatus::Forged),
+            ),
+        ] {
+            assert_eq!(found(given), wanted, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_can_be_read_again() {
+        let case = case(
+            r#"{"client": "192.0.2.7", "helo": "a.test", "from": "ü@b.test", "to": "<c@d.test>", "size": 7}"#,
+        );
+        let said: Vec<_> = case.opening().collect();
+        assert_eq!(said, ["EHLO a.test", "MAIL FROM:<ü@b.test> SIZE=7 SMTPUTF8"]);
+        assert_eq!(case.rcpt(&case.to[0]), "RCPT TO:<c@d.test>");
+    }
+}
