@@ -2,7 +2,7 @@
 
 use crate::smtp::address::Address;
 
-use super::settings::RejectCode;
+use super::codes::RejectCode;
 
 /// A right-hand side that was understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

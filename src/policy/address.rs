@@ -3,13 +3,13 @@
 use crate::smtp::address::Address;
 use crate::smtp::host::to_ascii;
 
+use super::codes::RejectCode;
 use super::destination::Class;
 use super::helo::{is_fully_qualified, without_final_dot};
 use super::judging::{Judging, Outcome};
 use super::lookups::Existence;
 use super::reply::{Rejection, status};
 use super::restriction::Party;
-use super::settings::RejectCode;
 
 impl<'a> Judging<'a> {
     /// The address of `party`; none of the null sender.

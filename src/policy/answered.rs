@@ -1,17 +1,17 @@
 //! Follows what an access table or a policy server answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::table::{Live, Table};
 
-use super::Policy;
 use super::action::{Action, Unfit, is_code_without_text};
+use super::codes::RejectCode;
 use super::judgement::{Decision, NoteKind};
-use super::judging::{Consent, End, Judging, Outcome, Place};
+use super::judging::{Consent, End, Judging, Outcome, Place, TOO_DEEP};
 use super::list::{self, Surroundings};
 use super::reply::{Rejection, Subject, split_status, status};
 use super::service::Service;
-use super::settings::RejectCode;
 use super::trace::Said;
 
 /// An answer, and who gave it.
@@ -142,11 +142,9 @@ impl Judging<'_> {
 
     /// A right-hand side that is a list of restrictions and classes.
     async fn restrictions(&mut self, place: Place<'_>, about: Subject, text: &str) -> Result<Consent, End> {
-        let problem = match list::parse(text, None, &mut Inside(self.policy)) {
+        let problem = match list::parse(text, None, &mut Classes(&self.policy.class_names)) {
             Ok(entries) if self.may_go_deeper() => return self.nested(place, &entries, about).await,
-            Ok(_) => {
-                "restrictions lead to restrictions lead to restrictions; this one is one too many".to_owned()
-            }
+            Ok(_) => TOO_DEEP.to_owned(),
             Err(errors) => list::told(&errors),
         };
         self.note(place.entry, NoteKind::Trouble, problem);
@@ -162,7 +160,7 @@ pub(super) fn no_answer(about: Subject) -> Outcome {
 
 /// Why `value` could not stand in an access table: what [`Judging::follow`] would stumble upon, said when the table
 /// is read.
-pub(super) fn unfit(value: &str, around: &mut impl Surroundings) -> Option<String> {
+pub(super) fn unfit(value: &str, class_names: &BTreeMap<String, usize>) -> Option<String> {
     if is_code_without_text(value) {
         let value = value.trim();
         return Some(format!(
@@ -170,7 +168,7 @@ pub(super) fn unfit(value: &str, around: &mut impl Surroundings) -> Option<Strin
         ));
     }
     match Action::parse(value) {
-        Ok(Action::List(text)) => match list::parse(text, None, around) {
+        Ok(Action::List(text)) => match list::parse(text, None, &mut Classes(class_names)) {
             Ok(_) => None,
             Err(errors) => Some(format!("`{value}` is no action, and as a list: {}", list::told(&errors))),
         },
@@ -179,16 +177,16 @@ pub(super) fn unfit(value: &str, around: &mut impl Surroundings) -> Option<Strin
     }
 }
 
-/// What a right-hand side can refer to: classes, no tables and no servers.
-pub(super) struct Inside<'p>(pub(super) &'p Policy);
+/// What a right-hand side can refer to: classes, but no tables and no servers.
+struct Classes<'n>(&'n BTreeMap<String, usize>);
 
-impl Surroundings for Inside<'_> {
+impl Surroundings for Classes<'_> {
     fn class(&self, name: &str) -> Option<usize> {
-        self.0.class_names.get(name).copied()
+        self.0.get(name).copied()
     }
 
     fn classes(&self) -> Vec<&str> {
-        self.0.class_names.keys().map(String::as_str).collect()
+        self.0.keys().map(String::as_str).collect()
     }
 
     fn table(&mut self, spec: &str) -> Result<Arc<Live<Table>>, Vec<String>> {

@@ -3,10 +3,10 @@
 //! Most can say it at once. Those that must ask DNS, a server or a clock stand apart, so that a judgement that asks
 //! nobody allocates nothing.
 
+use super::codes::RejectCode;
 use super::judging::{Judging, Outcome};
 use super::reply::{Rejection, Subject, status};
 use super::restriction::Restriction;
-use super::settings::RejectCode;
 
 impl Judging<'_> {
     /// What `restriction` says in a list about `about`.

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::codes::RejectCode;
 use super::facts::Stage;
 use super::judging::{Judging, Outcome};
 use super::names::NameStatus;
 use super::reply::{Rejection, Subject, status};
-use super::settings::RejectCode;
 
 impl Judging<'_> {
     /// `None`: whether the client is in mynetworks depends on its name, and that has not been asked for yet.

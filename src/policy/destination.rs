@@ -10,10 +10,10 @@ use crate::smtp::address::Address;
 use crate::smtp::host::address_literal;
 use crate::table::LookupError;
 
+use super::codes::RejectCode;
 use super::helo::without_final_dot;
 use super::judging::{Judging, Outcome};
 use super::reply::{Rejection, Subject, Text, status};
-use super::settings::RejectCode;
 
 /// What separates a user from a further destination in a local part.
 const ROUTING: [char; 3] = ['@', '%', '!'];

@@ -5,17 +5,15 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::SystemTime;
 
 use crate::dns::{Answer, Trouble};
 use crate::screen::{ListFilter, Listing, Malfunction, list_query};
 use crate::smtp::host::{has_numeric_tld, is_valid_hostname, to_ascii};
 
+use super::codes::RejectCode;
 use super::facts::Stage;
 use super::judging::{Judging, Outcome};
-use super::names::Names;
 use super::reply::{Rejection, Subject, split_status, status};
-use super::settings::RejectCode;
 use super::template::{Attribute, Template};
 
 /// A DNS list, and which of its answers count: `bl.example`, `bl.example=127.0.0.[2..4]`.
@@ -226,76 +224,10 @@ impl Judging<'_> {
         }
         Ok(None)
     }
-
-    fn attribute(&self, attribute: Attribute, names: Option<&Names>) -> Cow<'_, str> {
-        let facts = self.facts;
-        let name = || names.map_or("unknown", Names::name);
-        match attribute {
-            Attribute::Client => Cow::Owned(format!("{}[{}]", name(), self.client())),
-            Attribute::ClientAddress => Cow::Owned(self.client().to_string()),
-            Attribute::ClientName => Cow::Owned(name().to_owned()),
-            Attribute::ClientPort => Cow::Owned(facts.client.port().to_string()),
-            Attribute::ReverseClientName => Cow::Owned(names.map_or("unknown", Names::reverse).to_owned()),
-            Attribute::HeloName => Cow::Borrowed(facts.helo.map_or("", |helo| &helo.name)),
-            Attribute::Sender | Attribute::SenderName if facts.has_null_sender() => Cow::Borrowed("<>"),
-            Attribute::Sender => {
-                facts.sender().map_or(Cow::Borrowed(""), |address| Cow::Owned(address.unquoted()))
-            }
-            Attribute::SenderName => Cow::Borrowed(facts.sender().map_or("", |address| address.local())),
-            Attribute::SenderDomain => {
-                Cow::Borrowed(facts.sender().and_then(|address| address.domain()).unwrap_or(""))
-            }
-            Attribute::Recipient => facts
-                .recipient(self.stage)
-                .map_or(Cow::Borrowed(""), |address| Cow::Owned(address.unquoted())),
-            Attribute::RecipientName => {
-                Cow::Borrowed(facts.recipient(self.stage).map_or("", |address| address.local()))
-            }
-            Attribute::RecipientDomain => {
-                Cow::Borrowed(facts.recipient(self.stage).and_then(|address| address.domain()).unwrap_or(""))
-            }
-            Attribute::ServerName => Cow::Borrowed(&self.policy.settings.hostname),
-            Attribute::Localtime => Cow::Owned(utc(SystemTime::now())),
-            // Filled in by whom they concern.
-            Attribute::RblCode
-            | Attribute::RblDomain
-            | Attribute::RblReason
-            | Attribute::RblTxt
-            | Attribute::RblWhat
-            | Attribute::RblClass => Cow::Borrowed(""),
-        }
-    }
-}
-
-/// `Nov 22 03:00:18`, in UTC: the one zone in which a stranger's administrator and ours mean the same moment.
-fn utc(at: SystemTime) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (mut days, time) = (seconds / 86_400, seconds % 86_400);
-    let mut year = 1970;
-    let is_leap =
-        |year: u64| (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(is_leap(year));
-    let mut month = "Dec";
-    for (name, length) in MONTHS.iter().zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
-        if days < length {
-            month = name;
-            break;
-        }
-        days -= length;
-    }
-    format!("{month} {:02} {:02}:{:02}:{:02}", days + 1, time / 3600, time / 60 % 60, time % 60)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -305,14 +237,5 @@ mod tests {
         for wrong in ["", "bl..example", "bl.example=", "bl.example=127.0.0", "192.0.2.1"] {
             assert!(wrong.parse::<DnsList>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn moments_are_told_as_logs_tell_them() {
-        let at = |seconds| utc(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "Jan 01 00:00:00");
-        assert_eq!(at(951_782_400), "Feb 29 00:00:00");
-        assert_eq!(at(1_795_319_999), "Nov 22 03:59:59");
-        assert_eq!(at(1_798_761_599), "Dec 31 23:59:59");
     }
 }

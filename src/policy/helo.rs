@@ -2,10 +2,10 @@
 
 use crate::smtp::host::{address_literal, is_valid_hostname, valid_address};
 
+use super::codes::{RejectCode, TempfailAction};
 use super::judging::{Judging, Outcome};
 use super::lookups::Existence;
 use super::reply::{Rejection, Subject, status};
-use super::settings::{RejectCode, TempfailAction};
 
 impl Judging<'_> {
     pub(super) fn reject_invalid_helo(&mut self) -> Outcome {

@@ -22,6 +22,10 @@ use super::trace::{Said, StepId, Trace};
 /// more than these has lost its way.
 const MAX_DEPTH: usize = 16;
 
+/// What is noted where they would lead on.
+pub(super) const TOO_DEEP: &str =
+    "restrictions lead to restrictions that lead on and on; this one is one too many";
+
 /// What a single restriction says.
 #[derive(Debug)]
 pub(super) enum Outcome {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::dns::Resolver;
 use crate::table::{Keys, Live, LoadError, MatchList, ParentDomains, Refresh, Sources, Table, words};
 
-use super::action::{Action, is_code_without_text};
 use super::answered::unfit;
 use super::destination::Class;
+use super::fitness;
 use super::judgement::List;
 use super::list::{self, Surroundings};
 use super::restriction::{Entry, Restriction};
@@ -17,7 +17,7 @@ use super::service::Service;
 use super::settings::{Recipients, Settings};
 use super::template::Template;
 use super::unlisted::{RecipientTables, Tables};
-use super::verbs::{Needs, Times, Verb};
+use super::verbs::{Times, Verb};
 use super::verify::Verifications;
 use super::{Implied, OurDomains, Policy, Problem};
 
@@ -33,17 +33,17 @@ impl Policy {
             let text = settings.list(list);
             loader.parse(list.as_str(), text, list.default_verb())
         });
-        loader.check_default_actions();
         let mynetworks = loader.match_list("mynetworks", &settings.mynetworks, loader.parents("mynetworks"));
         let domains = loader.domains();
         let recipients = loader.recipients(&settings.recipients);
         let rbl_reply_maps = loader.tables("rbl_reply_maps", &settings.rbl_reply_maps, Kind::Templates);
         let default_rbl_reply = loader.template();
         let parents_in_tables = loader.parents("smtpd_access_maps");
-        loader.check_for_cycles(&classes);
-        loader.check_uses(&lists, &classes, &recipients);
 
-        let Loader { problems, files, class_names, warnings, .. } = loader;
+        let Loader { mut problems, files, class_names, services, warnings, .. } = loader;
+        problems.extend(fitness::of_default_actions(&settings, services.values()));
+        problems.extend(fitness::of_classes(&class_names, &classes));
+        problems.extend(fitness::of_uses(&settings, &lists, &classes, &recipients));
         let (Some(mynetworks), Some(domains), Some(default_rbl_reply)) =
             (mynetworks, domains, default_rbl_reply)
         else {
@@ -246,10 +246,10 @@ impl<'s> Loader<'s> {
     /// A table whose values are checked now, and whenever it is read again.
     fn live(&mut self, spec: &str, kind: Kind) -> Result<Arc<Live<Table>>, Vec<String>> {
         let (owned, base) = (spec.to_owned(), self.base.to_owned());
-        let names = Names(self.class_names.clone());
+        let class_names = self.class_names.clone();
         let load = move || {
             let table = Table::load(&owned, &base)?;
-            let errors = faults(&table, kind, &mut names.clone());
+            let errors = faults(&table, kind, &class_names);
             if errors.is_empty() { Ok(table) } else { Err(errors) }
         };
         match Live::new(load) {
@@ -269,67 +269,6 @@ impl<'s> Loader<'s> {
                 let why: String = why;
                 self.problem("default_rbl_reply", why);
                 None
-            }
-        }
-    }
-
-    /// What is done when a policy service does not answer must itself ask nobody.
-    fn check_default_actions(&mut self) {
-        let given = std::iter::once(&self.settings.policy_service.default_action);
-        let own = self.services.values().map(|service| &service.options().default_action);
-        let wrong = given.chain(own).filter_map(|action| match Action::parse(action) {
-            Ok(Action::List(_)) => {
-                Some(format!("`{action}` is no action: write one such as DUNNO, or `451 4.3.5 text`"))
-            }
-            Ok(_) if is_code_without_text(action) => {
-                Some(format!("`{action}` without text means OK: write a text"))
-            }
-            Ok(_) => None,
-            Err(why) => Some(why.to_string()),
-        });
-        for what in wrong.collect::<Vec<_>>() {
-            self.problem("policy_service.default_action", what);
-        }
-    }
-
-    /// A class that contains itself would go on for ever.
-    fn check_for_cycles(&mut self, classes: &[Vec<Entry>]) {
-        let names: Vec<_> = self.class_names.keys().cloned().collect();
-        for (index, name) in names.iter().enumerate() {
-            if reaches(classes, index, index, &mut Vec::new()) {
-                self.problem(
-                    &format!("classes.{name}"),
-                    format!("the class `{name}` contains itself: take it out"),
-                );
-            }
-        }
-    }
-
-    /// What cannot work in the set-up at hand.
-    fn check_uses(&mut self, lists: &[Vec<Entry>; 7], classes: &[Vec<Entry>], recipients: &RecipientTables) {
-        let times = if self.settings.delay_reject { Times::Delayed } else { Times::AtOnce };
-        for (list, entries) in List::ALL.into_iter().zip(lists) {
-            let mut used = Vec::new();
-            collect(classes, entries, &mut used, &mut Vec::new());
-            for entry in used {
-                let needs = match entry.verb.needs() {
-                    Needs::Domains if !self.settings.domains.any() => Some(
-                        "knows no domain that is ours: fill in `domains`, or leave relay control to the backend",
-                    ),
-                    Needs::Recipients if !recipients.any() => {
-                        Some("has no table to look into: fill in `recipients`, or leave it to the backend")
-                    }
-                    Needs::Recipients if !self.settings.domains.any() => {
-                        Some("knows no domain that is ours: fill in `domains`")
-                    }
-                    _ => None,
-                };
-                if let Some(why) = needs {
-                    self.problem(list.as_str(), format!("`{}` {why}", entry.text));
-                }
-                if let Some(why) = entry.verb.unfit_for(list, times) {
-                    self.problem(list.as_str(), why);
-                }
             }
         }
     }
@@ -364,76 +303,21 @@ impl Surroundings for Loader<'_> {
     }
 }
 
-/// The names of classes, which is all that an access table can refer to.
-#[derive(Clone)]
-struct Names(BTreeMap<String, usize>);
-
-impl Surroundings for Names {
-    fn class(&self, name: &str) -> Option<usize> {
-        self.0.get(name).copied()
-    }
-
-    fn classes(&self) -> Vec<&str> {
-        self.0.keys().map(String::as_str).collect()
-    }
-
-    fn table(&mut self, spec: &str) -> Result<Arc<Live<Table>>, Vec<String>> {
-        Err(vec![format!("`{spec}` is a table, and a table cannot name another")])
-    }
-
-    fn service(&mut self, text: &str) -> Result<Arc<Service>, String> {
-        Err(format!("`{text}` is a policy service, which a table cannot name"))
-    }
-}
-
 /// What is wrong with the values of `table`.
-fn faults(table: &Table, kind: Kind, names: &mut Names) -> Vec<LoadError> {
+fn faults(table: &Table, kind: Kind, class_names: &BTreeMap<String, usize>) -> Vec<LoadError> {
     let file = table
         .files()
         .first()
         .map_or_else(|| table.name().to_owned(), |file| file.path().display().to_string());
     let is_dynamic = |value: &str| table.keys() == Keys::Pattern && value.contains('$');
-    let mut fault = |value: &str| match kind {
+    let fault = |value: &str| match kind {
         Kind::Keys => None,
         Kind::Templates => value.parse::<Template>().err(),
         // Whether a pattern's groups make a good action is seen when they are put in.
         Kind::Actions if is_dynamic(value) => None,
-        Kind::Actions => unfit(value, names),
+        Kind::Actions => unfit(value, class_names),
     };
     let values = table.values();
     let wrong = values.iter().filter_map(|value| Some((value.line, fault(value.text)?)));
     wrong.map(|(line, what)| LoadError::Line { file: file.clone(), line, what }).collect()
-}
-
-/// Whether the restrictions of the class `from` lead to the class `to`.
-fn reaches(classes: &[Vec<Entry>], from: usize, to: usize, seen: &mut Vec<usize>) -> bool {
-    let Some(entries) = classes.get(from) else { return false };
-    entries.iter().any(|entry| match entry.restriction {
-        Restriction::Class(next) if next == to => true,
-        Restriction::Class(next) if seen.contains(&next) => false,
-        Restriction::Class(next) => {
-            seen.push(next);
-            reaches(classes, next, to, seen)
-        }
-        _ => false,
-    })
-}
-
-/// The restrictions in `entries`, and in the classes that they name.
-fn collect<'e>(
-    classes: &'e [Vec<Entry>],
-    entries: &'e [Entry],
-    used: &mut Vec<&'e Entry>,
-    seen: &mut Vec<usize>,
-) {
-    for entry in entries {
-        match entry.restriction {
-            Restriction::Class(class) if seen.contains(&class) => {}
-            Restriction::Class(class) => {
-                seen.push(class);
-                collect(classes, classes.get(class).map_or(&[], Vec::as_slice), used, seen);
-            }
-            _ => used.push(entry),
-        }
-    }
 }

@@ -18,10 +18,13 @@ mod action;
 mod address;
 mod answered;
 mod ask;
+mod attributes;
 mod client;
+mod codes;
 mod destination;
 mod dnsbl;
 mod facts;
+mod fitness;
 mod helo;
 mod judge;
 mod judgement;
@@ -40,12 +43,11 @@ mod unlisted;
 mod verbs;
 mod verify;
 
+pub use codes::{ProbeCode, RejectCode, TempfailAction};
 pub use facts::{Facts, Stage, TlsFacts};
 pub use judgement::{Carry, Cause, Decision, Effects, Judgement, List, Note, NoteKind};
 pub use names::{ClientNames, NameStatus, Names};
-pub use settings::{
-    Codes, Domains, ProbeCode, Recipients, RejectCode, Settings, TempfailAction, Verification,
-};
+pub use settings::{Codes, Domains, Recipients, Settings, Verification};
 pub use trace::{Said, Step, Trace};
 pub use verbs::{Argument, Needs, VERBS, Verb};
 pub use verify::{Probed, Verifier};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::smtp::reply::{Reply, Status};
 
+use super::codes::RejectCode;
 use super::judgement::List;
-use super::settings::RejectCode;
 
 /// What is judged, and so what a refusal names: Postfix's reply name and reply class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::table::{Key, Live, Locality, LookupError, Table, recipient_keys};
 
+use super::codes::RejectCode;
 use super::destination::{Class, Destination};
 use super::judging::{Judging, Outcome};
 use super::reply::{Rejection, status};
 use super::restriction::Party;
-use super::settings::RejectCode;
 
 /// Tables that are asked one after the other.
 pub(super) type Tables = Vec<Arc<Live<Table>>>;

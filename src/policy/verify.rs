@@ -14,10 +14,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::smtp::address::Address;
 
+use super::codes::{ProbeCode, RejectCode};
 use super::judging::{Judging, Outcome};
 use super::reply::{Rejection, status};
 use super::restriction::Party;
-use super::settings::{ProbeCode, RejectCode, Verification};
+use super::settings::Verification;
 
 /// Asks a mail server about an address, without sending it anything.
 pub trait Verifier: Send + Sync {
