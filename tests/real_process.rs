@@ -12,7 +12,7 @@ use support::clients::smtplib;
 use support::dns::Dns;
 use support::message::{dotted, message};
 use support::postfix::Postfix;
-use support::prescreen::{Config, Prescreen, Stopped, command, config_file};
+use support::prescreen::{Config, Ended, Prescreen, Stopped, command, config_file};
 use support::talk::Talk;
 use support::{client, eventually};
 
@@ -192,4 +192,43 @@ fn out_of_descriptors_strangers_are_turned_away_and_it_recovers() {
     prescreen.await_connections(f64::from(CROWD));
     deliver(&prescreen, client(96), "after-the-crowd");
     POSTFIX.mailbox.await_messages("after-the-crowd", 1);
+}
+
+/// Without a metrics listener the healthcheck asks by SMTP, behind a PROXY header as in front of one.
+#[test]
+fn the_healthcheck_asks_what_there_is_to_ask() {
+    let mut prescreen = prescreen();
+    let file = prescreen.home().join("prescreen.toml");
+    let check = |more: &[&str]| {
+        let mut arguments = vec!["healthcheck", "--config", file.to_str().unwrap()];
+        arguments.extend(more);
+        command(&arguments)
+    };
+    let healthy =
+        |ended: &Ended, said: &str| assert!(ended.code == Some(0) && ended.said.contains(said), "{ended:?}");
+    healthy(&check(&[]), "alive");
+    healthy(&check(&["--ready"]), "ready");
+    healthy(&check(&["--set", "metrics.listen="]), "220");
+    // A server that cannot read its new configuration goes on with the old one, and so is well.
+    fs::write(&file, fs::read_to_string(&file).unwrap() + "\n[nonsense]\na = 1\n").unwrap();
+    healthy(&check(&[]), "alive");
+
+    prescreen.signal("TERM");
+    prescreen.wait();
+    for asked in [&["--set", "metrics.listen="] as &[&str], &[], &["--ready"]] {
+        let ended = check(asked);
+        assert!(ended.code == Some(1) && ended.said.contains("refused"), "{ended:?}");
+    }
+}
+
+#[test]
+fn the_healthcheck_is_a_proxy_where_one_is_required() {
+    let prescreen = Config::before(&POSTFIX, &DNS)
+        .listener("proxy_protocol", "'required'")
+        .listener("trusted", "['127.0.0.0/8']")
+        .start();
+    let file = prescreen.home().join("prescreen.toml");
+    let arguments = ["healthcheck", "--config", file.to_str().unwrap(), "--set", "metrics.listen="];
+    let ended = command(&[&arguments[..], &["--ready"]].concat());
+    assert!(ended.code == Some(0) && ended.said.contains("220 mx.example.org"), "{ended:?}");
 }

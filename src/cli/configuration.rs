@@ -9,10 +9,14 @@ use prescreen::config::{Config, Override, Place, Problem, Source, Warning};
 
 use super::{EX_CONFIG, Stopped, count};
 
-/// Where the configuration comes from: the file, then the environment (`PRESCREEN_SECTION_KEY`), then `--set`.
+/// The variable that names the configuration file.
+const CONFIG: &str = "PRESCREEN_CONFIG";
+
+/// Where the configuration comes from. Each layer wins over the one before it: embedded defaults, the file, the
+/// environment (`PRESCREEN_SECTION_KEY`), options.
 #[derive(Args)]
 pub(super) struct Configuration {
-    /// The configuration file; without one, the embedded defaults.
+    /// The configuration file; without one, that in PRESCREEN_CONFIG, else the embedded defaults.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen here, in place of what the configuration says.
@@ -39,7 +43,20 @@ impl Configuration {
     }
 
     pub(super) fn read(&self) -> Result<(Config, Vec<Warning>), Vec<Problem>> {
-        let source = self.config.clone().map_or(Source::Defaults, Source::File);
+        Config::load(&self.source(), &self.all_overrides()?, environment())
+    }
+
+    /// What it says of itself, without the files that it names; what is wrong with it is left out.
+    pub(super) fn glance(&self) -> Result<Config, Problem> {
+        Config::glance(&self.source(), &self.all_overrides().unwrap_or_default(), environment())
+    }
+
+    fn source(&self) -> Source {
+        let named = || env::var_os(CONFIG).filter(|file| !file.is_empty()).map(PathBuf::from);
+        self.config.clone().or_else(named).map_or(Source::Defaults, Source::File)
+    }
+
+    fn all_overrides(&self) -> Result<Vec<Override>, Vec<Problem>> {
         let listen = (!self.listen.is_empty()).then(|| format!("listen={}", self.listen.join(" ")));
         let backend =
             (!self.backend.is_empty()).then(|| format!("backend.servers={}", self.backend.join(" ")));
@@ -52,11 +69,10 @@ impl Configuration {
                 Err(what) => problems.push(Problem::at(Place::CommandLine, what)),
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let environment = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Config::load(&source, &overrides, environment)
+        if problems.is_empty() { Ok(overrides) } else { Err(problems) }
     }
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

@@ -7,6 +7,7 @@ mod configuration;
 mod demo;
 mod explain;
 mod generate;
+mod healthcheck;
 mod import_postfix;
 mod lookup;
 mod run;
@@ -38,6 +39,7 @@ enum Command {
     Explain(explain::Explain),
     Lookup(lookup::Lookup),
     ImportPostfix(import_postfix::ImportPostfix),
+    Healthcheck(healthcheck::Healthcheck),
     Demo(demo::Demo),
     #[command(subcommand, hide = true)]
     Generate(generate::Generate),
@@ -73,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(options) => explain::explain(&options),
         Command::Lookup(options) => lookup::lookup(&options),
         Command::ImportPostfix(options) => import_postfix::import(&options),
+        Command::Healthcheck(options) => healthcheck::healthcheck(&options),
         Command::Demo(options) => demo::play(&options),
         Command::Generate(what) => generate::generate(&what),
     };

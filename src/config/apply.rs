@@ -154,8 +154,9 @@ pub(super) fn apply(
 /// The names below an open key, each with its value.
 fn entries_of(raw: &Raw) -> Vec<(String, Raw)> {
     match raw.form {
-        Form::Entries(_) => raw.entries().unwrap_or_default(),
-        Form::Text(_) | Form::List(_) => Vec::new(),
+        // A text from the environment may hold an inline table.
+        Form::Entries(_) | Form::Text(_) => raw.entries().unwrap_or_default(),
+        Form::List(_) => Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::problem::{Place, Problem};
-use super::raw::{Assignment, Form, Raw, shortened};
+use super::raw::{Assignment, Form, Raw};
 
 /// Which names have a meaning; the answers come from the table of keys.
 pub(super) trait Names {
@@ -151,8 +151,7 @@ fn raw(text: &str, value: &Spanned<DeValue<'_>>, place: &dyn Fn(&Range<usize>) -
         ),
     };
     let span = value.span();
-    let shown = shortened(text.get(span.clone()).unwrap_or_default());
-    Raw { form, shown, place: place(&span) }
+    Raw::new(form, text.get(span.clone()).unwrap_or_default(), place(&span))
 }
 
 /// The parser's message with a remedy, where one can be told.

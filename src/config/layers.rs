@@ -5,7 +5,7 @@ use std::fs;
 use std::str::FromStr;
 
 use super::problem::{Place, Problem, Warning};
-use super::raw::{Assignment, Form, Raw};
+use super::raw::{Assignment, Raw};
 
 /// A value from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ const IN_FILE: &str = "_FILE";
 
 /// Variables with our prefix that are no keys: Kubernetes sets them for a Service named `prescreen`, and
 /// `PRESCREEN_CONFIG` names the file itself.
-const NOT_OURS: [&str; 4] = ["SERVICE_HOST", "SERVICE_PORT", "PORT", "CONFIG"];
+const NOT_KEYS: [&str; 4] = ["SERVICE_HOST", "SERVICE_PORT", "PORT", "CONFIG"];
 
 /// The variable that sets `key`.
 pub fn variable(key: &str) -> String {
@@ -56,45 +56,59 @@ pub(super) fn command_line(overrides: &[Override]) -> Vec<Assignment> {
     overrides.iter().map(assignment).collect()
 }
 
-/// Reads the variables that name a key. One that begins like ours and names none is a warning, not an error: others
-/// may set variables, too.
+/// Reads the variables that name a key, in the order of their names, so that `PRESCREEN_LISTEN` comes before
+/// `PRESCREEN_LISTEN_0_ADDRESS`. One that begins like ours and names none is a warning, not an error: others may set
+/// variables, too.
 pub(super) fn environment(
     variables: impl IntoIterator<Item = (String, String)>,
     keys: &BTreeMap<String, String>,
 ) -> (Vec<Assignment>, Vec<Problem>, Vec<Warning>) {
     let (mut assignments, mut problems, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-    for (variable, value) in variables {
-        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+    let variables: BTreeMap<_, _> =
+        variables.into_iter().filter(|(variable, _)| variable.starts_with(PREFIX)).collect();
+    for (variable, value) in &variables {
         let place = Place::Environment(variable.as_str().into());
-        if let Some(key) = key_of(&variable, keys) {
-            assignments.push(Assignment { key, raw: Raw::text(&value, place) });
-        } else if let Some(key) = variable.strip_suffix(IN_FILE).and_then(|named| key_of(named, keys)) {
-            match fs::read_to_string(&value) {
-                Ok(content) => {
-                    let content = content.trim_end_matches(['\r', '\n']);
-                    let raw = Raw {
-                        form: Form::Text(content.to_owned()),
-                        shown: format!("content of {value}"),
-                        place,
-                    };
-                    assignments.push(Assignment { key, raw });
-                }
-                Err(error) => {
-                    let what =
-                        format!("cannot read the file {value}: {error}; mount it, or unset the variable");
+        if let Some(key) = key_of(variable, keys) {
+            assignments.push(Assignment { key, raw: Raw::text(value, place) });
+            continue;
+        }
+        let named = variable.strip_suffix(IN_FILE);
+        if let Some((named, key)) = named.and_then(|named| Some((named, key_of(named, keys)?))) {
+            match secret(variable, value) {
+                _ if variables.contains_key(named) => {
+                    let what = format!("{named} is set, too; unset one of the two");
                     problems.push(Problem::at(place, what).about(key));
                 }
+                Ok(raw) => assignments.push(Assignment { key, raw }),
+                Err(problem) => problems.push(problem.about(key)),
             }
-        } else if !NOT_OURS.contains(&rest)
-            && !rest.starts_with("PORT_")
-            && !rest.starts_with("SERVICE_PORT_")
-        {
-            let near = crate::nearest::nearest(&variable, keys.keys().map(String::as_str));
+        } else if !is_others(variable) {
+            let near = crate::nearest::nearest(variable, keys.keys().map(String::as_str));
             let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
             warnings.push(Warning(Problem::at(place, format!("names no key and is ignored{hint}"))));
         }
     }
     (assignments, problems, warnings)
+}
+
+/// The content of `file`, without the line ends behind it.
+fn secret(variable: &str, file: &str) -> Result<Raw, Problem> {
+    match fs::read_to_string(file) {
+        Ok(content) => {
+            let place = Place::Secret { variable: variable.into(), file: file.into() };
+            Ok(Raw::text(content.trim_end_matches(['\r', '\n']), place))
+        }
+        Err(error) => {
+            let what = format!("cannot read the file {file:?}: {error}; mount it, or unset the variable");
+            Err(Problem::at(Place::Environment(variable.into()), what))
+        }
+    }
+}
+
+/// Whether a variable begins like ours and is known to be set by others, or read by the command line.
+fn is_others(variable: &str) -> bool {
+    let rest = variable.strip_prefix(PREFIX).unwrap_or_default();
+    NOT_KEYS.contains(&rest) || rest.starts_with("PORT_") || rest.starts_with("SERVICE_PORT_")
 }
 
 /// The key that a variable names, also of a listener by its number: `PRESCREEN_LISTEN_0_ADDRESS`.

@@ -111,28 +111,8 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
         let names = apply::Names::new();
-        let (mut assignments, mut problems, base) = match source {
-            Source::Defaults => (Vec::new(), Vec::new(), PathBuf::new()),
-            Source::File(path) => {
-                let file = path.display().to_string();
-                let text = text_of(path, &file).map_err(|problem| vec![problem])?;
-                let (assignments, problems) = file::read(&text, &file, &names);
-                (assignments, problems, path.parent().map(Path::to_path_buf).unwrap_or_default())
-            }
-            Source::Text { name, text, base } => {
-                let (assignments, problems) = file::read(text, name, &names);
-                (assignments, problems, base.clone())
-            }
-        };
-        let (set, wrong, mut warnings) = layers::environment(environment, &names.variables());
-        assignments.extend(set);
-        problems.extend(wrong);
-        assignments.extend(layers::command_line(overrides));
-
-        let mut config = Self { base, ..Self::default() };
-        let (origins, wrong) = apply::apply(&mut config, assignments, &names);
-        problems.extend(wrong);
-        config.settle();
+        let Read { mut config, origins, mut problems, mut warnings } =
+            read(source, overrides, environment, &names).map_err(|problem| vec![problem])?;
         problems.extend(lists::load(&mut config, &origins));
         for found in [parts::check(&config, &origins, &names), check::check(&config, &origins)] {
             problems.extend(found.problems);
@@ -147,6 +127,16 @@ impl Config {
     /// The lists that several modules share; they follow their files, once somebody refreshes them.
     pub fn files(&self) -> Vec<Arc<dyn Refresh>> {
         vec![self.networks.clone(), self.rate.event_limit_exceptions.clone()]
+    }
+
+    /// Reads the keys alone: no file that they name, and nothing that is wrong with them; what is wrong keeps its
+    /// default. For who wants to know where a running server listens, whatever became of its file since.
+    pub fn glance(
+        source: &Source,
+        overrides: &[Override],
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Problem> {
+        read(source, overrides, environment, &apply::Names::new()).map(|read| read.config)
     }
 
     /// Fills in what follows from other keys or from the system.
@@ -200,6 +190,44 @@ impl Default for Config {
             log: log::Settings::default(),
         }
     }
+}
+
+/// The keys of all layers, read.
+struct Read {
+    config: Config,
+    origins: apply::Origins,
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+}
+
+fn read(
+    source: &Source,
+    overrides: &[Override],
+    environment: impl IntoIterator<Item = (String, String)>,
+    names: &apply::Names,
+) -> Result<Read, Problem> {
+    let (mut assignments, mut problems, base) = match source {
+        Source::Defaults => (Vec::new(), Vec::new(), PathBuf::new()),
+        Source::File(path) => {
+            let file = path.display().to_string();
+            let (assignments, problems) = file::read(&text_of(path, &file)?, &file, names);
+            (assignments, problems, path.parent().map(Path::to_path_buf).unwrap_or_default())
+        }
+        Source::Text { name, text, base } => {
+            let (assignments, problems) = file::read(text, name, names);
+            (assignments, problems, base.clone())
+        }
+    };
+    let (set, wrong, warnings) = layers::environment(environment, &names.variables());
+    assignments.extend(set);
+    problems.extend(wrong);
+    assignments.extend(layers::command_line(overrides));
+
+    let mut config = Config { base, ..Config::default() };
+    let (origins, wrong) = apply::apply(&mut config, assignments, names);
+    problems.extend(wrong);
+    config.settle();
+    Ok(Read { config, origins, problems, warnings })
 }
 
 fn text_of(path: &Path, file: &str) -> Result<String, Problem> {

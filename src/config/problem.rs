@@ -14,6 +14,13 @@ pub enum Place {
     File(Arc<str>),
     /// An environment variable.
     Environment(Arc<str>),
+    /// A file that an environment variable names; its content is not for showing.
+    Secret {
+        /// The variable.
+        variable: Arc<str>,
+        /// The file.
+        file: Arc<str>,
+    },
     /// `--set`, or an option that stands for it.
     CommandLine,
     /// Nowhere: the default.
@@ -40,7 +47,8 @@ pub struct Warning(pub Problem);
 impl Problem {
     /// A problem with a value as it was given.
     pub(super) fn with(raw: &Raw, what: impl Into<String>) -> Self {
-        Self { place: raw.place.clone(), key: None, value: Some(raw.shown.clone()), what: what.into() }
+        let what = raw.discreet(what.into());
+        Self { place: raw.place.clone(), key: None, value: Some(raw.shown.clone()), what }
     }
 
     /// A problem at a place, about no value in particular.
@@ -66,7 +74,7 @@ impl Place {
         match self {
             Self::File(_) => (0, 0),
             Self::Line(_, line) => (1, *line),
-            Self::Environment(_) => (2, 0),
+            Self::Environment(_) | Self::Secret { .. } => (2, 0),
             Self::CommandLine => (3, 0),
             Self::Default => (4, 0),
         }
@@ -78,7 +86,9 @@ impl fmt::Display for Place {
         match self {
             Self::Line(file, line) => write!(f, "{file}:{line}"),
             Self::File(file) => f.write_str(file),
-            Self::Environment(variable) => write!(f, "environment {variable}"),
+            Self::Environment(variable) | Self::Secret { variable, .. } => {
+                write!(f, "environment {variable}")
+            }
             Self::CommandLine => f.write_str("--set"),
             Self::Default => f.write_str("default"),
         }

@@ -11,7 +11,7 @@ use crate::table::words;
 #[derive(Clone, Debug)]
 pub(super) struct Raw {
     pub(super) form: Form,
-    /// As written, shortened: what an error shows.
+    /// As written, shortened, or where it is kept: what an error shows.
     pub(super) shown: String,
     pub(super) place: Place,
 }
@@ -32,9 +32,28 @@ pub(super) struct Assignment {
 }
 
 impl Raw {
-    /// A text that did not come from a file.
+    /// A value that was written as `written`. Of a secret, an error shows where it is kept.
+    pub(super) fn new(form: Form, written: &str, place: Place) -> Self {
+        let shown = match &place {
+            Place::Secret { file, .. } => format!("content of {file}"),
+            _ => shortened(written),
+        };
+        Self { form, shown, place }
+    }
+
+    /// A text that did not come from a configuration file.
     pub(super) fn text(text: &str, place: Place) -> Self {
-        Self { form: Form::Text(text.to_owned()), shown: shortened(&format!("{text:?}")), place }
+        Self::new(Form::Text(text.to_owned()), &format!("{text:?}"), place)
+    }
+
+    /// What is said of the value, without the value where that is a secret.
+    pub(super) fn discreet(&self, said: String) -> String {
+        match (&self.place, &self.form) {
+            (Place::Secret { .. }, Form::Text(text)) if !text.trim().is_empty() => {
+                said.replace(text.trim(), "…")
+            }
+            _ => said,
+        }
     }
 
     /// The text, where one text is wanted.

@@ -115,7 +115,89 @@ fn secrets_come_from_files_and_foreign_variables_are_only_warned_about() {
         ]
     );
     let missing = load_with("", &[], &[("PRESCREEN_HOSTNAME_FILE", "/nonexistent")]).unwrap_err();
-    assert!(missing[0].to_string().contains("cannot read the file /nonexistent"));
+    assert_eq!(
+        missing[0].to_string(),
+        "environment PRESCREEN_HOSTNAME_FILE: hostname: cannot read the file \"/nonexistent\": No such file or \
+         directory (os error 2); mount it, or unset the variable"
+    );
+    let both =
+        [("PRESCREEN_HOSTNAME_FILE", secret.to_str().unwrap()), ("PRESCREEN_HOSTNAME", "mx.example.org")];
+    let both = load_with("", &[], &both).unwrap_err();
+    assert_eq!(
+        both[0].to_string(),
+        "environment PRESCREEN_HOSTNAME_FILE: hostname: PRESCREEN_HOSTNAME is set, too; unset one of the two"
+    );
+}
+
+#[test]
+fn a_secret_shows_in_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    for (key, content) in [
+        ("dnsbl.sites", "bl.example, s3cret.zen.example*x"),
+        ("dnsbl.sites", "s3cret.zen.example=300"),
+        ("screen.greet_wait", "s3cret"),
+        ("backend.servers", "s3cret"),
+        ("restrictions.classes", "{ a = \"s3cret\" }"),
+        ("restrictions.client", "s3cret"),
+        ("log.format", "s3cret"),
+        ("listen", "s3cret"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let variable = format!("{}_FILE", variable(key));
+        let wrong = load_with("", &[], &[(&variable, file.to_str().unwrap())]).unwrap_err();
+        let told: String = wrong.iter().map(|problem| format!("{problem}\n")).collect();
+        assert!(told.contains(&variable) && told.contains(key), "{told}");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
+fn every_key_can_be_set_by_the_environment_and_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut config, mut listen) = (Config::default(), Listener::default());
+    let mut all = keys::sections(&mut config);
+    all.push(keys::listener(&mut listen));
+    let keys = all.iter().flat_map(|section| {
+        section.keys.iter().map(|key| (apply::path(section.name, key.name), key.slot.show()))
+    });
+    let (mut environment, mut files) = (Vec::new(), Vec::new());
+    for (key, shown) in keys {
+        let Some(shown) = shown else { continue };
+        // As a container's environment has it: without TOML's quotes and brackets.
+        let plain = shown.trim_matches(['"', '[', ']']).replace("\", \"", ", ");
+        let file = folder.path().join(&key);
+        fs::write(&file, format!("{plain}\n")).unwrap();
+        files.push((format!("{}_FILE", variable(&key)), file.to_str().unwrap().to_owned()));
+        environment.push((variable(&key), plain));
+    }
+    assert!(environment.len() > 80, "{} keys", environment.len());
+    let load = |variables| {
+        let loaded = Config::load(&Source::Defaults, &[], variables);
+        loaded.map(|(config, _)| format!("{config:?}"))
+    };
+    let defaults = load(Vec::new()).unwrap();
+    assert_eq!(load(environment).unwrap(), defaults);
+    assert_eq!(load(files).unwrap(), defaults);
+}
+
+#[test]
+fn an_error_in_the_environment_names_variable_value_and_remedy() {
+    let environment = [
+        ("PRESCREEN_LISTEN_1_ADDRESS", "127.0.0.1"),
+        ("PRESCREEN_LISTEN", "127.0.0.1:2525, 127.0.0.1:2526"),
+        ("PRESCREEN_SCREEN_GREET_WAIT", "6 parsecs"),
+    ];
+    let wrong = load_with("", &[], &environment).unwrap_err();
+    assert_eq!(
+        wrong.iter().map(Problem::to_string).collect::<Vec<_>>(),
+        [
+            "environment PRESCREEN_LISTEN_1_ADDRESS: listen.1.address = \"127.0.0.1\": an address without a port; \
+             write one such as 192.0.2.1:25",
+            "environment PRESCREEN_SCREEN_GREET_WAIT: screen.greet_wait = \"6 parsecs\": not a time; write a number \
+             with s, m, h, d or w, such as 6s",
+        ]
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod v2;
 
 pub use tlv::Tlv;
 pub use v1::write as write_v1;
-pub use v2::write as write_v2;
+pub use v2::{write as write_v2, write_local};
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

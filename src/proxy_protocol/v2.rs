@@ -52,6 +52,15 @@ pub fn write(ends: &Endpoints, tlvs: &[Tlv]) -> Vec<u8> {
     wire
 }
 
+/// Writes the header of a connection that a proxy makes on its own behalf.
+pub fn write_local() -> [u8; FIXED] {
+    let mut wire = [0; FIXED];
+    let (signature, rest) = wire.split_at_mut(SIGNATURE.len());
+    signature.copy_from_slice(SIGNATURE);
+    rest.copy_from_slice(&[LOCAL, UNSPEC, 0, 0]);
+    wire
+}
+
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
     let after_signature = bytes.get(SIGNATURE.len()..).unwrap_or_default();
     // What is wrong is told as soon as it can be seen, not when the rest has come.
@@ -131,6 +140,7 @@ mod tests {
     fn local_and_families_without_an_address() {
         let local = Header { origin: Origin::Local, tlvs: vec![] };
         assert_eq!(read(&header(LOCAL, 0, &[])), Some(local.clone()));
+        assert_eq!(read(&write_local()), Some(local.clone()));
         // Whatever else LOCAL says is skipped, even what would be malformed in a PROXY header.
         assert_eq!(read(&header(LOCAL, 0xff, &[1, 2, 3])), Some(local));
         let unknown = Header { origin: Origin::Unknown, tlvs: vec![] };

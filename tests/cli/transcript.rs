@@ -85,10 +85,11 @@ impl<'a> Transcript<'a> {
 
 /// Runs a command, and writes down what came out.
 fn call(line: &str, input: &[&str], folder: &Path) -> String {
-    let words = words(line.strip_prefix("$ prescreen ").unwrap());
+    let (variables, arguments) = line.strip_prefix("$ ").unwrap().split_once("prescreen ").unwrap();
     let mut command = Command::new(PROGRAM);
-    command.args(words).current_dir(folder).env_clear().env("PRESCREEN_HOSTNAME", "mx.test");
+    command.args(words(arguments)).current_dir(folder).env_clear().env("PRESCREEN_HOSTNAME", "mx.test");
     command.env("PRESCREEN_DOMAINS_LOCAL", "here.test");
+    command.envs(words(variables).iter().map(|word| word.split_once('=').unwrap()));
     let stdin = folder.join(".stdin");
     fs::write(&stdin, input.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
     let output = command.stdin(Stdio::from(fs::File::open(stdin).unwrap())).output().unwrap();
