@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::allowlist::{Allowlist, Key};
+use crate::allowlist::{Allowlist, Presence};
 use crate::dialogue::{self, Auth, Checked, Offer, Passthrough, Peer, Released, Session, Step, Waiting};
 use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Proof, Ready, Unavailable};
@@ -206,15 +206,16 @@ impl<'a> Visit<'a> {
                 return Err(self.refuse(&reply, Outcome::TooManyConnections).await);
             }
         };
-        let key = self.site.allowlist.key(client);
+        // To the very end: what the client earns counts when this connection is over.
+        let mut presence = self.site.allowlist.arrive(self.site.allowlist.key(client));
         let verdict = match guest {
-            Guest::Client => self.screened(key).await,
+            Guest::Client => self.screened(&mut presence).await,
             Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
         };
         // Boxed, because a dialogue is large: who waits for a greeting, or is relayed, does not pay for it.
         let pair = match verdict {
             Verdict::Forward(passed) => Box::pin(self.forward(&passed)).await?,
-            Verdict::Converse(screened) => Box::pin(self.converse(screened, key, &place)).await?,
+            Verdict::Converse(screened) => Box::pin(self.converse(screened, &mut presence, &place)).await?,
             Verdict::Refuse(reply) => {
                 let farewell = self.farewell();
                 return Err(self.refuse(&reply, farewell).await);
@@ -225,8 +226,8 @@ impl<'a> Visit<'a> {
     }
 
     /// The tests before the greeting.
-    async fn screened(&mut self, key: Key) -> Verdict {
-        let remembered = self.site.allowlist.lookup(key);
+    async fn screened(&mut self, presence: &mut Presence) -> Verdict {
+        let remembered = self.site.allowlist.lookup(presence.key());
         let pressure = self.seat.pressure(&self.site.limits);
         let report = &mut *self.report;
         let mut note = |finding| report.screen(finding);
@@ -241,7 +242,7 @@ impl<'a> Visit<'a> {
         tokio::select! {
             verdict = test => {
                 if matches!(verdict, Verdict::Refuse(_)) {
-                    self.site.allowlist.remove(key);
+                    presence.revoke();
                 }
                 verdict
             }
@@ -277,7 +278,7 @@ impl<'a> Visit<'a> {
     async fn converse(
         mut self: Box<Self>,
         screened: Screened,
-        key: Key,
+        presence: &mut Presence,
         place: &rate::Connection,
     ) -> Result<Pair<'a>, Ended> {
         self.seat.converse();
@@ -290,7 +291,7 @@ impl<'a> Visit<'a> {
 
         let talked = self.talk(&mut session, &mut handoff, place).await;
         // However it ended: a pass counts although the client hung up, and so does a failure.
-        remember(&site.allowlist, key, client.ip(), &session);
+        remember(presence, client.ip(), &session);
         let (mut visit, talked) = talked?;
         let rest = visit.input.take();
         let (ready, outcome) = match talked {
@@ -516,16 +517,16 @@ fn has_passed(session: &Session) -> bool {
 }
 
 /// Notes for next time what the client has passed, or that it has failed.
-fn remember(allowlist: &Allowlist, key: Key, client: IpAddr, session: &Session) {
+fn remember(presence: &mut Presence, client: IpAddr, session: &Session) {
     if session.standing().is_some() || session.screened().failed() {
-        return allowlist.remove(key);
+        return presence.revoke();
     }
     // Behind a container's bridge all the world has the gateway's address: one pass must not let everybody in.
     if is_gateway_like(client) && !client.is_loopback() {
         return;
     }
     if let Some(record) = session.screened().earned(&session.passed(), SystemTime::now()) {
-        allowlist.store(key, record);
+        presence.earn(record);
     }
 }
 
@@ -546,8 +547,9 @@ mod tests {
         println!("the life of a connection has {life} bytes while it waits or is relayed");
         assert!(life <= 2048);
 
-        type Talk = (Box<Visit<'static>>, Screened, Key, &'static rate::Connection);
-        let dialogue = size(|(visit, screened, key, place): Talk| visit.converse(screened, key, place));
+        type Talk = (Box<Visit<'static>>, Screened, &'static mut Presence, &'static rate::Connection);
+        let dialogue =
+            size(|(visit, screened, presence, place): Talk| visit.converse(screened, presence, place));
         println!("a dialogue has {dialogue} bytes more");
         assert!(dialogue <= 3072);
     }

@@ -8,14 +8,17 @@
 //! remembered, so a client that was fixed passes at once.
 
 mod file;
+mod presence;
 mod record;
 mod store;
 
+pub use presence::Presence;
 pub use record::{Key, Prefixes, Record, Test};
 pub use store::StoreState;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,6 +27,7 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use presence::Presences;
 use store::{Pace, Store};
 
 /// `[allowlist]`
@@ -70,6 +74,7 @@ impl Settings {
 pub struct Allowlist {
     hot: Cache<Key, Record>,
     store: Store,
+    presences: Presences,
     prefixes: Prefixes,
     lifetimes: Lifetimes,
     counters: Counters,
@@ -126,12 +131,29 @@ impl Allowlist {
             .path
             .as_ref()
             .map_or_else(Store::none, |path| Store::open(path.clone(), hot.clone(), lifetimes, pace));
-        Self { hot, store, prefixes: settings.prefixes(), lifetimes, counters: Counters::default() }
+        Self {
+            hot,
+            store,
+            presences: Presences::default(),
+            prefixes: settings.prefixes(),
+            lifetimes,
+            counters: Counters::default(),
+        }
     }
 
     /// The client that `address` belongs to.
     pub fn key(&self, address: IpAddr) -> Key {
         Key::new(address, self.prefixes)
+    }
+
+    /// A client has connected.
+    pub fn arrive(self: &Arc<Self>, key: Key) -> Presence {
+        self.presences.arrive(Arc::clone(self), key)
+    }
+
+    /// Whether a client is remembered at all; no lookup, and not counted as one.
+    pub fn knows(&self, key: Key) -> bool {
+        self.hot.contains_key(&key)
     }
 
     /// What is remembered of a client.
@@ -145,8 +167,9 @@ impl Allowlist {
         self.store_at(key, record, SystemTime::now());
     }
 
-    /// Forgets a client: what it has passed no longer counts.
+    /// Forgets a client: what it has passed no longer counts, nor what its connections are about to earn.
     pub fn remove(&self, key: Key) {
+        self.presences.revoke(key);
         let is_known = self.hot.remove(&key).is_some();
         // Most who fail were never remembered, and cost no write. But a file that could not be read yet may know
         // more than memory does.

@@ -8,7 +8,7 @@ use super::table;
 use crate::allowlist::{self, StoreState};
 use crate::handoff::{Health, Phase, Trouble};
 use crate::limits::{self, State};
-use crate::screen::{ListStatistics, Malfunction};
+use crate::screen::{ListStatistics, Malfunction, Rechecked};
 use crate::{dns, handoff, relay};
 
 /// What other rooms have counted, at the moment at which somebody asks.
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub dns: dns::Totals,
     /// The DNS lists.
     pub lists: Vec<ListStatistics>,
+    /// What came of asking the DNS lists again about clients that had passed, in the order of [`Rechecked::ALL`].
+    pub rechecked: [u64; Rechecked::ALL.len()],
     /// The temporary allowlist.
     pub allowlist: allowlist::Totals,
     /// The backends.
@@ -87,6 +89,8 @@ impl Snapshot {
         seats(page, self);
         dns(page, &self.dns);
         lists(page, &self.lists);
+        let rechecked = Rechecked::ALL.into_iter().zip(self.rechecked);
+        page.family(&table::DNSBL_RECHECKS, rechecked.map(|(result, n)| ([result.as_str()], n)));
         allowlist(page, &self.allowlist);
         backends(page, &self.backends);
         relay(page, &self.relay);

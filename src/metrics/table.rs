@@ -94,6 +94,11 @@ table! {
         "prescreen_dnsbl_malfunctions_total", &["list", "code"],
         "Answers of a DNS list that say something of the list instead of a client, such as that the resolver is blocked.");
 
+    DNSBL_RECHECKS = Family::counter(
+        "prescreen_dnsbl_rechecks_total", &["result"],
+        "Clients on the allowlist that DNS lists were asked about again when the answer had expired: clear, listed \
+         (and taken off) or unknown.");
+
     ALLOWLIST_ENTRIES = Family::gauge(
         "prescreen_allowlist_entries", &[],
         "Clients that the temporary allowlist remembers.");

@@ -57,6 +57,11 @@ impl<'a> Case<'a> {
         self.record.passed(test, SystemTime::now())
     }
 
+    /// Until when `test` counts, or did.
+    pub(super) fn expires(&self, test: Test) -> Option<SystemTime> {
+        self.record.expires(test)
+    }
+
     /// Whether every one of `tests` was passed before and still counts.
     pub(super) fn is_known(&self, tests: &[Test]) -> bool {
         !self.failed && !tests.is_empty() && tests.iter().all(|test| self.has_passed(*test))

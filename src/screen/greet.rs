@@ -8,7 +8,7 @@
 //! lasts longer than its time, whatever DNS does.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
@@ -135,8 +135,12 @@ impl Screen {
         case.note(Finding::Scored(score.clone()));
         match (score.opinion, score.ttl) {
             (Opinion::Listed { by }, _) => case.fail(&Failure::Listed { client, by }, self.dnsbl_action),
-            (Opinion::Trusted, Some(ttl)) => case.trust(ttl),
+            (Opinion::Trusted, Some(ttl)) => {
+                self.rechecks.note(client, SystemTime::now() + ttl);
+                case.trust(ttl)
+            }
             (Opinion::Clear, Some(ttl)) => {
+                self.rechecks.note(client, SystemTime::now() + ttl);
                 case.pass(Test::Dnsbl, ttl);
                 Fate::GoOn
             }

@@ -1,7 +1,7 @@
 //! The tests before the 220: permanent access list, greet wait and DNS lists.
 //!
 //! This module alone makes [`Passed`] and [`Screened`], and nothing behind it works without one of them. What it
-//! needs to know of the client's past comes in as a record, and goes out as one: it looks into no store.
+//! needs to know of the client's past comes in as a record, and goes out as one: the tests look into no store.
 //!
 //! - A fault of DNS, of a table or of a list never counts against a client; what was not learnt is not remembered.
 //! - The first enforced failure stands, and ends the tests. A client that is out is not looked up.
@@ -15,6 +15,7 @@ mod finding;
 mod greet;
 mod health;
 mod list;
+mod recheck;
 pub mod score;
 mod self_test;
 mod settings;
@@ -27,6 +28,7 @@ pub use action::{Action, Consequence, Failure};
 pub use finding::Finding;
 pub use health::Ailment;
 pub use list::{ListFilter, Listing, Malfunction, list_query, list_query_ipv6};
+pub use recheck::Rechecked;
 pub use score::{Hit, Opinion, Score};
 pub use settings::{DeepTest, Settings};
 pub use site::Site;
@@ -48,6 +50,7 @@ use access::AccessList;
 use case::{Case, Fate};
 use dnsbl::Dnsbl;
 use greet::{ToDo, Wait};
+use recheck::Rechecks;
 
 /// The tests of one configuration.
 pub struct Screen {
@@ -56,6 +59,7 @@ pub struct Screen {
     access: Arc<Live<AccessList>>,
     mynetworks: Arc<Live<MatchList>>,
     dnsbl: Dnsbl,
+    rechecks: Arc<Rechecks>,
     /// What tempts early talkers; empty for nothing.
     teaser: String,
     /// What completes a greeting that ends in a refusal.
@@ -90,14 +94,16 @@ impl Screen {
             access: Arc::new(access),
             mynetworks,
             dnsbl: lists,
+            rechecks: Arc::default(),
         })
     }
 
-    /// Takes over the health and the counters of the lists that `before` asked too, so that a reload neither
-    /// believes a dead list again nor begins to count anew.
+    /// Takes over the health and the counters of the lists that `before` asked too, and the clients that are to be
+    /// asked about again, so that a reload neither believes a dead list again nor begins to count anew.
     #[must_use]
     pub fn succeeding(mut self, before: &Self) -> Self {
         self.dnsbl.inherit(&before.dnsbl);
+        self.rechecks = Arc::clone(&before.rechecks);
         self
     }
 
@@ -160,6 +166,11 @@ impl Screen {
             pregreet: !time.is_zero() && !case.has_passed(Test::Pregreet),
             dnsbl: !self.dnsbl.lists.is_empty() && !case.has_passed(Test::Dnsbl),
         };
+        if let Some(expiry) =
+            case.expires(Test::Dnsbl).filter(|_| !self.dnsbl.lists.is_empty() && !todo.dnsbl)
+        {
+            self.rechecks.note(client, expiry);
+        }
         if todo.pregreet || todo.dnsbl {
             return self.wait(&mut Wait { stream, input, client, todo, time }, case).await;
         }
@@ -211,6 +222,11 @@ impl Screen {
     /// What each DNS list has been good for, in the order of configuration.
     pub fn list_statistics(&self) -> Vec<ListStatistics> {
         self.dnsbl.statistics()
+    }
+
+    /// What came of asking about clients again, in the order of [`Rechecked::ALL`].
+    pub fn rechecked(&self) -> [u64; Rechecked::ALL.len()] {
+        self.rechecks.results()
     }
 
     /// The settings, for what is tested in the dialogue.

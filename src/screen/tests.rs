@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::time::{Instant, sleep};
 
+use crate::allowlist::{Allowlist, Key};
 use crate::dns::Zone;
 use crate::smtp::reply::Reply;
 use crate::table::ParentDomains;
@@ -12,6 +13,7 @@ use crate::table::ParentDomains;
 use super::*;
 
 const CLIENT: &str = "192.0.2.99";
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Listed in bl, wl and slow; broken never knows.
 const ZONE: &str = "
@@ -480,4 +482,55 @@ fn addresses_that_may_hide_many_clients() {
     ] {
         assert_eq!(is_gateway_like(address.parse().unwrap()), hides, "{address}");
     }
+}
+
+/// A record whose answer of the DNS lists expires now, on an allowlist of its own.
+fn about_to_expire(client: &str) -> (Arc<Allowlist>, Key) {
+    let allowlist = Arc::new(Allowlist::open(&crate::allowlist::Settings::default()));
+    let key = allowlist.key(client.parse().unwrap());
+    let mut record = Record::default();
+    record.pass(Test::Pregreet, SystemTime::now(), DAY);
+    allowlist.store(key, record);
+    (allowlist, key)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_listed_when_the_answer_has_expired_is_taken_off_the_allowlist() {
+    for (client, remains) in [(CLIENT, false), ("192.0.2.1", true)] {
+        let screen = screen(&scene("bl.test clear.test"));
+        let (allowlist, key) = about_to_expire(client);
+        screen.rechecks.note(client.parse().unwrap(), SystemTime::now());
+        let never = screen.run_rechecks(&allowlist);
+        tokio::time::timeout(Duration::from_secs(60), never).await.unwrap_err();
+        let record = allowlist.lookup(key);
+        assert_eq!(record.is_some(), remains, "{client}");
+        let passed = record.is_some_and(|record| record.passed(Test::Dnsbl, SystemTime::now()));
+        assert_eq!(passed, remains, "{client} passes anew");
+        assert_eq!(screen.rechecked(), if remains { [1, 0, 0] } else { [0, 1, 0] });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_say_nothing_take_nobody_off_the_allowlist() {
+    let screen = screen(&scene("broken.test"));
+    let (allowlist, key) = about_to_expire(CLIENT);
+    screen.rechecks.note(CLIENT.parse().unwrap(), SystemTime::now());
+    let never = screen.run_rechecks(&allowlist);
+    tokio::time::timeout(Duration::from_secs(60), never).await.unwrap_err();
+    assert!(allowlist.knows(key));
+    assert_eq!(screen.rechecked(), [0, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_in_on_a_remembered_answer_is_noted_for_asking_again() {
+    let (now, mut scene) = (SystemTime::now(), scene("clear.test"));
+    let mut record = Record::default();
+    Test::ALL.into_iter().for_each(|test| record.pass(test, now, DAY));
+    scene.remembered = Some(record);
+    let screen = screen(&scene);
+    let (mut near, _far) = duplex(64);
+    let client = CLIENT.parse().unwrap();
+    let (input, note) = (&mut LineBuffer::new(), &mut |_: Finding| {});
+    screen.test(&mut near, input, client, Some(record), Pressure::Normal, note).await;
+    assert!(screen.rechecks.is_due(client, record.expires(Test::Dnsbl).unwrap()));
 }

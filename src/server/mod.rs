@@ -249,6 +249,7 @@ impl Answers for House {
             limits: site.limits.clone(),
             dns: site.resolver.totals(),
             lists: site.screen.list_statistics(),
+            rechecked: site.screen.rechecked(),
             allowlist: self.allowlist.totals(),
             backends: site.backends.totals(),
             relay: crate::relay::totals(),

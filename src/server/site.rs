@@ -23,6 +23,9 @@ use crate::tls::{Acceptor, Starttls};
 /// How often files are looked at for changes.
 const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
+/// Clients that DNS lists are asked about again at once: none of them is waited for.
+const RECHECKS: usize = 8;
+
 /// Something that the configuration names and that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -101,6 +104,10 @@ pub(super) fn background(site: &Arc<Site>, config: &Config) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let asked = Arc::clone(&site.backends);
     tasks.spawn(async move { asked.learn().await });
+    for _ in 0..RECHECKS {
+        let again = Arc::clone(site);
+        tasks.spawn(async move { again.screen.run_rechecks(&again.allowlist).await });
+    }
     let tested = Arc::clone(site);
     tasks.spawn(async move { tested.screen.run_self_tests().await });
     let tables = [site.screen.tables(), site.policy.files().to_vec(), config.files()].concat();
