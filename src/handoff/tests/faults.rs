@@ -1,17 +1,7 @@
 //! Whatever a server does wrong: the client is told to come again, and nothing is believed that was not asked.
 
-use super::rig::{Client, Server, handoff, hasty, settings};
+use super::rig::{Client, GOOD, Server, handoff, hasty, settings};
 use crate::handoff::{Phase, Trouble};
-
-const GOOD: &str = "
-    > 220 b
-    < EHLO client.example
-    > 250 b
-    < MAIL FROM:<a@b>
-    > 250 2.1.0 ok
-    < RCPT TO:<one@x>
-    > 250 2.1.5 good
-    ";
 
 #[tokio::test]
 async fn whoever_does_not_greet_is_passed_over() {

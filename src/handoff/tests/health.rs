@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::rig::{Client, Server, ends, settings};
+use super::rig::{Client, GOOD, Server, ends, settings};
 use crate::handoff::{Backends, Handoff, Health, Identity, Phase, Settings, Trouble};
 
 fn handoff(backends: &Arc<Backends>) -> Handoff {
@@ -98,17 +98,8 @@ async fn a_server_that_does_not_know_the_announcement_is_down() {
 
 #[tokio::test]
 async fn a_server_that_rests_comes_last_and_is_still_tried() {
-    const GOOD: &str = "
-        > 220 b
-        < EHLO client.example
-        > 250 b
-        < MAIL FROM:<a@b>
-        > 250 2.1.0 ok
-        < RCPT TO:<one@x>
-        > 250 2.1.5 good
-        < QUIT
-        ";
-    let (absent, good) = (Server::absent().await, Server::start(&[GOOD, GOOD]).await);
+    let quitting = [GOOD, "< QUIT"].concat();
+    let (absent, good) = (Server::absent().await, Server::start(&[&quitting, &quitting]).await);
     let backends = Arc::new(Backends::new(&settings(&[&absent, &good]), "mx.example"));
     for _ in 0..2 {
         let mut client = Client::new();

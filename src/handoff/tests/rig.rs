@@ -21,6 +21,17 @@ use crate::smtp::line::LineBuffer;
 use crate::smtp::reply::Reply;
 use crate::tls::Starttls;
 
+/// A server that takes one recipient of one mail.
+pub(super) const GOOD: &str = "
+    > 220 b
+    < EHLO client.example
+    > 250 b
+    < MAIL FROM:<a@b>
+    > 250 2.1.0 ok
+    < RCPT TO:<one@x>
+    > 250 2.1.5 good
+    ";
+
 /// Who speaks to whom, in every test.
 pub(super) fn ends() -> Endpoints {
     Endpoints { client: "192.0.2.7:4242".parse().unwrap(), server: "198.51.100.1:25".parse().unwrap() }

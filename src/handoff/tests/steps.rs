@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncReadExt;
 
-use super::rig::{Client, Server, ends, handoff, settings};
+use super::rig::{Client, GOOD, Server, ends, handoff, settings};
 use crate::handoff::{Backends, Identity, Proof, Settings};
 use crate::policy::{Effects, TlsFacts};
 use crate::proxy_protocol::{Header, Origin, Parsed, Tlv, parse};
@@ -116,16 +116,6 @@ async fn a_client_that_says_no_helo_is_not_made_to_say_one() {
     server.done().await;
 }
 
-const UP_TO_RCPT: &str = "
-    > 220 b
-    < EHLO client.example
-    > 250 b
-    < MAIL FROM:<a@b>
-    > 250 2.1.0 ok
-    < RCPT TO:<one@x>
-    > 250 2.1.5 ok
-    ";
-
 #[tokio::test]
 async fn what_the_lists_prepend_stands_in_front_of_the_content() {
     let lines = ["X-One: 1", "X-Two: a\r\nb"].map(str::to_owned).to_vec();
@@ -134,8 +124,8 @@ async fn what_the_lists_prepend_stands_in_front_of_the_content() {
         < RCPT TO:<archive@x>
         > 250 2.1.5 ok
         ";
-    let data = [UP_TO_RCPT, bcc, "< DATA\n> 354 go\n."].concat();
-    let refused = [UP_TO_RCPT, bcc, "< DATA\n> 450 4.2.0 not now\n."].concat();
+    let data = [GOOD, bcc, "< DATA\n> 354 go\n."].concat();
+    let refused = [GOOD, bcc, "< DATA\n> 450 4.2.0 not now\n."].concat();
     let server = Server::start(&[&data, &refused]).await;
     let settings = settings(&[&server]);
 
@@ -163,8 +153,7 @@ async fn what_the_lists_prepend_stands_in_front_of_the_content() {
 
 #[tokio::test]
 async fn what_the_lists_prepend_is_a_chunk_of_its_own_before_the_clients() {
-    let server =
-        Server::start(&[&[UP_TO_RCPT, "< BDAT 10\\r\\nX-One: 1\n> 250 2.0.0 10 bytes\n."].concat()]).await;
+    let server = Server::start(&[&[GOOD, "< BDAT 10\\r\\nX-One: 1\n> 250 2.0.0 10 bytes\n."].concat()]).await;
     let mut client = Client::with(Effects { prepend: vec!["X-One: 1".into()], bcc: vec![] });
     client.say("EHLO client.example");
     client.mail("a@b");
@@ -196,7 +185,7 @@ async fn starttls_is_replayed_behind_ehlo() {
 
 #[tokio::test]
 async fn who_is_dropped_takes_leave() {
-    let server = Server::start(&[&[UP_TO_RCPT, "< QUIT\n> 221 2.0.0 bye"].concat()]).await;
+    let server = Server::start(&[&[GOOD, "< QUIT\n> 221 2.0.0 bye"].concat()]).await;
     let mut handoff = handoff(&settings(&[&server]));
     let mut client = Client::new();
     client.mail("a@b");
@@ -266,10 +255,10 @@ async fn a_client_that_is_always_let_through_hears_the_servers_own_greeting() {
 #[tokio::test]
 async fn a_unix_socket_is_a_server_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start_unix(&folder.path().join("mta"), UP_TO_RCPT);
+    let server = Server::start_unix(&folder.path().join("mta"), GOOD);
     let mut handoff = handoff(&settings(&[&server]));
     let mut client = Client::new();
     client.mail("a@b");
-    assert_eq!(client.asks(&mut handoff, "one@x").await, "250 2.1.5 ok");
+    assert_eq!(client.asks(&mut handoff, "one@x").await, "250 2.1.5 good");
     server.done().await;
 }
