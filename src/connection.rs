@@ -24,7 +24,7 @@ use crate::dialogue::{self, Auth, Checked, Offer, Passthrough, Peer, Released, S
 use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
-use crate::policy::{Carry, ClientNames, Policy, Stage, TlsFacts, Trace};
+use crate::policy::{Carry, ClientNames, Names, Policy, Stage, TlsFacts, Trace};
 use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
 use crate::rate::{self, Exceeded, Rates};
 use crate::relay::{self, Early};
@@ -257,7 +257,9 @@ impl<'a> Visit<'a> {
         }
         let begun = Instant::now();
         let id = self.report.id().to_string();
-        match self.site.backends.open(Proof::Passed(passed), self.ends, &id).await {
+        let names = ClientNames::default();
+        let names = self.names_for_backend(&names).await;
+        match self.site.backends.open(Proof::Passed(passed), self.ends, names, &id).await {
             Ok(backend) => {
                 self.report.handed_over(HandOff {
                     server: Some(backend.server().to_owned()),
@@ -339,15 +341,18 @@ impl<'a> Visit<'a> {
                         session.decided(pending, judgement)
                     }
                 },
-                Step::Forward(checked) => match Box::pin(self.hand_over(handoff, &checked)).await {
-                    Ok(reply) => {
-                        if reply.is_positive() {
-                            self.report.accepted(&checked);
+                Step::Forward(checked) => {
+                    let names = &session.peer().names;
+                    match Box::pin(self.hand_over(handoff, &checked, names)).await {
+                        Ok(reply) => {
+                            if reply.is_positive() {
+                                self.report.accepted(&checked);
+                            }
+                            session.answered(checked, reply)
                         }
-                        session.answered(checked, reply)
+                        Err(Unavailable { .. }) => session.unavailable(checked),
                     }
-                    Err(Unavailable { .. }) => session.unavailable(checked),
-                },
+                }
                 Step::Reply { reply, delay } => {
                     self.say(&[reply], delay).await?;
                     self.next(session).await?
@@ -397,10 +402,26 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// The client's names, where a backend is told them.
+    async fn names_for_backend<'n>(&self, names: &'n ClientNames) -> Option<&'n Names> {
+        if !self.site.backends.wants_names() {
+            return None;
+        }
+        Some(names.of(self.ends.client.ip(), &self.site.resolver).await)
+    }
+
     /// Asks the backend for a recipient; the first one opens it.
-    async fn hand_over(&mut self, handoff: &mut Handoff, checked: &Checked) -> Result<Reply, Unavailable> {
+    async fn hand_over(
+        &mut self,
+        handoff: &mut Handoff,
+        checked: &Checked,
+        names: &ClientNames,
+    ) -> Result<Reply, Unavailable> {
         if self.seat.state() != State::Relay && self.seat.relay(&self.site.limits).is_err() {
             return Err(Unavailable::full());
+        }
+        if let Some(names) = self.names_for_backend(names).await {
+            handoff.named(names);
         }
         let begun = Instant::now();
         let answer = handoff.recipient(checked).await;

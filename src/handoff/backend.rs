@@ -4,16 +4,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::connect::connect;
 use super::introduction::Client;
 use super::lockstep::{Conversation, Lost};
 use super::server::Server;
-use super::settings::{Address, Settings};
+use super::settings::{Identity, Settings};
 use super::trouble::{Failure, Phase, Trouble};
+use super::xclient;
 use crate::dialogue::Checked;
 use crate::smtp::capability::Capabilities;
 use crate::smtp::envelope::{Helo, Protocol};
@@ -34,34 +35,71 @@ pub struct Backend {
     helo: Option<Helo>,
     /// The transaction that is open.
     transaction: Option<u64>,
+    /// A greeting that was read here, and that the client is to hear.
+    unheard: Option<Reply>,
+}
+
+/// Whether a server's greeting is for us, or for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Greeting {
+    Read,
+    Leave,
 }
 
 /// What a server made of us.
 pub(super) type Outcome<T> = Result<T, Failure>;
 
 impl Backend {
-    /// Connects, and tells the server who the client is. Its greeting is left to read.
-    pub(super) async fn connect(
+    /// Connects, tells the server who the client is, and reads its greeting if that is to be read here.
+    pub(super) async fn open(
         server: Arc<Server>,
         settings: Arc<Settings>,
         client: Client<'_>,
+        greeting: Greeting,
     ) -> Outcome<Self> {
-        let socket =
-            timed(&server, Phase::Connect, connect(&server.address, settings.connect_timeout)).await?;
+        let socket = timed(&server, Phase::Connect, connect(&server.address, &settings, &client)).await?;
+        let client = client.over(&socket);
+        let header = client.header(settings.identity);
         let mut conversation = Conversation::new(socket);
-        let header = client.header(settings.identity, conversation.socket());
         conversation
             .send(&header, settings.greeting_timeout)
             .await
             .map_err(|lost| lost.at(Phase::Greeting))?;
-        Ok(Self { server, conversation, settings, helo: None, transaction: None })
+        let (helo, transaction, unheard) = (None, None, None);
+        let mut backend = Self { server, conversation, settings, helo, transaction, unheard };
+        let said = match (backend.settings.identity, greeting) {
+            (Identity::Xclient, _) => Some(backend.announce(&client).await?),
+            (_, Greeting::Read) => Some(backend.greeting().await?),
+            (_, Greeting::Leave) => None,
+        };
+        backend.unheard = said.filter(|_| greeting == Greeting::Leave);
+        Ok(backend)
     }
 
-    /// Reads the greeting.
-    pub(super) async fn greeted(&mut self) -> Outcome<()> {
+    /// The server's greeting.
+    async fn greeting(&mut self) -> Outcome<Reply> {
         let read = self.conversation.reply(self.settings.greeting_timeout);
         let reply = timed(&self.server, Phase::Greeting, read).await?;
-        if reply.code() == 220 { Ok(()) } else { Err(Failure::rejected(Phase::Greeting, reply)) }
+        if reply.code() == 220 { Ok(reply) } else { Err(Failure::rejected(Phase::Greeting, reply)) }
+    }
+
+    /// Tells the server by XCLIENT who the client is: a greeting, our own EHLO, and a greeting again, as if nothing
+    /// had been said.
+    async fn announce(&mut self, client: &Client<'_>) -> Outcome<Reply> {
+        let mut reply = self.greeting().await?;
+        let offer = self.ask(Phase::Greeting, &format!("EHLO {}", client.hostname)).await?;
+        if !is_done(&offer) {
+            return Err(Failure::rejected(Phase::Greeting, offer));
+        }
+        let stranger = |said| Failure { phase: Phase::Greeting, trouble: Trouble::Identity, reply: said };
+        let commands = xclient::commands(client, &Capabilities::from_reply(&offer));
+        for command in commands.ok_or_else(|| stranger(None))? {
+            reply = self.ask(Phase::Greeting, &command).await?;
+            if reply.code() != 220 {
+                return Err(stranger(Some(reply)));
+            }
+        }
+        Ok(reply)
     }
 
     /// Asks for a recipient, after bringing the server to where the client is. The first refusal on the way is the
@@ -139,9 +177,12 @@ impl Backend {
         &self.server.name
     }
 
-    /// Gives the connection up to the relay: the socket, and what was read from it that nobody has seen.
+    /// Gives the connection up to the relay: the socket, and what was read from it that the client is to hear.
     pub fn release(self) -> (Socket, Vec<u8>) {
-        self.conversation.into_parts()
+        let (socket, unread) = self.conversation.into_parts();
+        let mut unheard = self.unheard.map(|reply| reply.to_wire()).unwrap_or_default();
+        unheard.extend(unread);
+        (socket, unheard)
     }
 
     /// Takes leave in the background, so that the server need not wait for its timeout, nor log a client lost.
@@ -162,24 +203,6 @@ impl Backend {
 /// 2xx: done as asked.
 pub(super) fn is_done(reply: &Reply) -> bool {
     (200..300).contains(&reply.code())
-}
-
-async fn connect(address: &Address, limit: Duration) -> Result<Socket, Lost> {
-    let connected = timeout(limit, async {
-        match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                // Without it a message that ends in a small write stalls for 40 ms.
-                stream.set_nodelay(true)?;
-                Ok(Socket::from(stream))
-            }
-            Address::Unix(path) => UnixStream::connect(path).await.map(Socket::from),
-        }
-    });
-    match connected.await {
-        Ok(connected) => connected.map_err(|error| Trouble::of_connect(&error).into()),
-        Err(_) => Err(Trouble::Timeout.into()),
-    }
 }
 
 /// Notes how long it took, if it went well, and in which phase it did not.

@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::backend::{Backend, Outcome};
+use super::backend::{Backend, Greeting, Outcome};
+use super::connect::can_meet;
 use super::introduction::Client;
 use super::server::{Health, Server, Witness, jittered};
-use super::settings::Settings;
+use super::settings::{Identity, Settings};
 use super::totals::Totals;
 use super::trouble::{Failure, Trouble, Unavailable};
 use super::{Proof, probe};
+use crate::policy::Names;
 use crate::proxy_protocol::Endpoints;
 use crate::smtp::capability::Capabilities;
 
@@ -29,13 +31,6 @@ pub struct Backends {
     settings: Arc<Settings>,
     servers: Vec<Arc<Server>>,
     hostname: Arc<str>,
-}
-
-/// Whether a server's greeting is read here, or by the client itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Greeting {
-    Read,
-    Leave,
 }
 
 impl Backends {
@@ -55,6 +50,11 @@ impl Backends {
     /// Whether a server was up when it was last spoken to.
     pub fn healthy(&self) -> bool {
         self.servers.iter().any(|server| server.health() == Health::Up)
+    }
+
+    /// Whether a server is told the client's names, so that somebody must look them up.
+    pub fn wants_names(&self) -> bool {
+        self.settings.identity == Identity::Xclient
     }
 
     /// What has been done with each server, in the order of the configuration.
@@ -82,13 +82,25 @@ impl Backends {
 
     /// Connects to the first server that will have the client. With [`Proof::Passed`] its greeting is left to read.
     ///
-    /// `id` names the connection to the server, where the identity can tell it.
-    pub async fn open(&self, proof: Proof<'_>, ends: Endpoints, id: &str) -> Result<Backend, Unavailable> {
+    /// `id` names the connection to the server, where the identity can tell it; `names` are told where it
+    /// [wants them](Self::wants_names).
+    pub async fn open(
+        &self,
+        proof: Proof<'_>,
+        ends: Endpoints,
+        names: Option<&Names>,
+        id: &str,
+    ) -> Result<Backend, Unavailable> {
         let greeting = match proof {
             Proof::Passed(_) => Greeting::Leave,
             Proof::Checked(_) | Proof::Passthrough(_) => Greeting::Read,
         };
-        self.connect(Client { ends: Some(ends), id, tls: None }, greeting, None).await
+        let client = Client { ends: Some(ends), names, id, ..Client::ourselves(&self.hostname) };
+        self.connect(client, greeting, None).await
+    }
+
+    pub(super) fn hostname(&self) -> &str {
+        &self.hostname
     }
 
     /// Like [`open`](Self::open); a server to `avoid` comes last.
@@ -99,13 +111,13 @@ impl Backends {
         avoid: Option<&Arc<Server>>,
     ) -> Result<Backend, Unavailable> {
         let mut last = None;
-        for server in self.in_order(avoid).into_iter().take(TRIES) {
+        for server in self.in_order(&client, avoid).into_iter().take(TRIES) {
             match self.try_server(&server, client, greeting).await {
                 Ok(backend) => return Ok(backend),
                 Err(failure) => last = Some(self.unavailable(&server, &failure)),
             }
         }
-        // Only a configuration without servers comes here without a failure.
+        // Without a failure only if no server can have this client at all.
         Err(last.unwrap_or_else(Unavailable::nowhere))
     }
 
@@ -115,10 +127,7 @@ impl Backends {
         client: Client<'_>,
         greeting: Greeting,
     ) -> Outcome<Backend> {
-        let mut backend = Backend::connect(Arc::clone(server), Arc::clone(&self.settings), client).await?;
-        if greeting == Greeting::Read {
-            backend.greeted().await?;
-        }
+        let backend = Backend::open(Arc::clone(server), Arc::clone(&self.settings), client, greeting).await?;
         server.answered();
         Ok(backend)
     }
@@ -136,9 +145,12 @@ impl Backends {
     }
 
     /// Those that are awake first, each half in the order of the configuration.
-    fn in_order(&self, avoid: Option<&Arc<Server>>) -> Vec<Arc<Server>> {
+    fn in_order(&self, client: &Client<'_>, avoid: Option<&Arc<Server>>) -> Vec<Arc<Server>> {
         let now = Instant::now();
         let mut servers = self.servers.clone();
+        if self.settings.identity == Identity::Transparent {
+            servers.retain(|server| can_meet(&server.address, client));
+        }
         servers
             .sort_by_key(|server| (avoid.is_some_and(|last| Arc::ptr_eq(last, server)), server.rests(now)));
         servers

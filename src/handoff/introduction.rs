@@ -1,10 +1,11 @@
 //! How a backend is told who the client is.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::settings::Identity;
-use crate::policy::TlsFacts;
+use crate::policy::{Names, TlsFacts};
 use crate::proxy_protocol::{self, Endpoints, Tlv};
+use crate::smtp::envelope::Helo;
 use crate::wire::Socket;
 
 /// What there is to tell of a client.
@@ -12,20 +13,36 @@ use crate::wire::Socket;
 pub(super) struct Client<'a> {
     /// Who speaks to whom; `None` when it is we who ask something.
     pub(super) ends: Option<Endpoints>,
+    /// What DNS says that it is called, if somebody has asked.
+    pub(super) names: Option<&'a Names>,
+    /// What it calls itself, if it has.
+    pub(super) helo: Option<&'a Helo>,
     /// The connection's id, as the log knows it.
     pub(super) id: &'a str,
     /// What TLS it speaks, where TLS ends here.
     pub(super) tls: Option<&'a TlsFacts>,
+    /// What we call ourselves.
+    pub(super) hostname: &'a str,
 }
 
-impl Client<'_> {
-    pub(super) fn ourselves() -> Self {
-        Self { ends: None, id: "probe", tls: None }
+impl<'a> Client<'a> {
+    pub(super) fn ourselves(hostname: &'a str) -> Self {
+        Self { ends: None, names: None, helo: None, id: "probe", tls: None, hostname }
+    }
+
+    /// Its address without its port, which may still be in use between the two of them.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.ends.map(|ends| ends.client.ip().to_canonical())
+    }
+
+    /// With ends, whoever it is; `socket` is the one to the server.
+    pub(super) fn over(self, socket: &Socket) -> Self {
+        Self { ends: self.ends.or_else(|| Some(own_ends(socket))), ..self }
     }
 
     /// What is to be sent in front of everything else; empty if nothing is.
-    pub(super) fn header(&self, identity: Identity, socket: &Socket) -> Vec<u8> {
-        let ends = self.ends.unwrap_or_else(|| own_ends(socket));
+    pub(super) fn header(&self, identity: Identity) -> Vec<u8> {
+        let Some(ends) = self.ends else { return Vec::new() };
         match identity {
             Identity::ProxyV2 => {
                 let tls = self.tls.map(|tls| Tlv::ssl(&tls.protocol, &tls.cipher));
@@ -33,7 +50,7 @@ impl Client<'_> {
                 proxy_protocol::write_v2(&ends, &tlvs)
             }
             Identity::ProxyV1 => proxy_protocol::write_v1(&ends),
-            Identity::None => Vec::new(),
+            Identity::Xclient | Identity::Transparent | Identity::None => Vec::new(),
         }
     }
 }

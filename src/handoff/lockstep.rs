@@ -55,10 +55,6 @@ impl Conversation {
         !self.asked && self.replies.is_empty()
     }
 
-    pub(super) fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
     /// Sends what is no command: nothing is read before or after it.
     pub(super) async fn send(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Lost> {
         if bytes.is_empty() {

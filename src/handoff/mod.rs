@@ -10,6 +10,7 @@
 
 mod backend;
 mod backends;
+mod connect;
 mod content;
 mod introduction;
 mod lockstep;
@@ -21,6 +22,7 @@ mod settings;
 mod tests;
 mod totals;
 mod trouble;
+mod xclient;
 
 pub use backend::Backend;
 pub use backends::Backends;

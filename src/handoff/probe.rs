@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::backend::{Backend, Outcome, is_done};
+use super::backend::{Backend, Greeting, Outcome, is_done};
 use super::introduction::Client;
 use super::server::Server;
 use super::settings::Settings;
@@ -18,8 +18,8 @@ pub(super) async fn ask(
     settings: &Arc<Settings>,
     hostname: &str,
 ) -> Outcome<Capabilities> {
-    let mut backend = Backend::connect(Arc::clone(server), Arc::clone(settings), Client::ourselves()).await?;
-    backend.greeted().await?;
+    let (server, settings) = (Arc::clone(server), Arc::clone(settings));
+    let mut backend = Backend::open(server, settings, Client::ourselves(hostname), Greeting::Read).await?;
     let reply = backend.ask(Phase::Helo, &format!("EHLO {hostname}")).await?;
     if !is_done(&reply) {
         return Err(Failure::rejected(Phase::Helo, reply));

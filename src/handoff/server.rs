@@ -128,7 +128,9 @@ impl Witness {
             Trouble::Exhausted => false,
             Trouble::Refused | Trouble::Unreachable => true,
             Trouble::Timeout => self == Self::Probe || failure.phase != Phase::Envelope,
-            Trouble::Closed | Trouble::Rejected | Trouble::Malformed => self == Self::Probe,
+            Trouble::Closed | Trouble::Rejected | Trouble::Identity | Trouble::Malformed => {
+                self == Self::Probe
+            }
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::backend::{Backend, Outcome, is_done};
-use super::backends::{Backends, Greeting};
+use super::backend::{Backend, Greeting, Outcome, is_done};
+use super::backends::Backends;
 use super::content::Ready;
 use super::introduction::Client;
 use super::server::Server;
 use super::trouble::Unavailable;
 use crate::dialogue::{Checked, Passthrough, Released};
-use crate::policy::TlsFacts;
+use crate::policy::{Names, TlsFacts};
 use crate::proxy_protocol::Endpoints;
+use crate::smtp::envelope::Helo;
 use crate::smtp::reply::Reply;
 
 /// One client's hand-off: opens the backend late, at the first recipient, and keeps it in step from then on.
@@ -23,6 +24,7 @@ pub struct Handoff {
     backends: Arc<Backends>,
     ends: Endpoints,
     id: String,
+    names: Option<Names>,
     tls: Option<TlsFacts>,
     backend: Option<Backend>,
     /// The last transaction of which a recipient was accepted.
@@ -34,7 +36,13 @@ pub struct Handoff {
 impl Handoff {
     /// Nothing is opened yet. `id` names the connection to the server, where the identity can tell it.
     pub fn new(backends: Arc<Backends>, ends: Endpoints, id: String) -> Self {
-        Self { backends, ends, id, tls: None, backend: None, promised: None, broken: None }
+        Self { backends, ends, id, names: None, tls: None, backend: None, promised: None, broken: None }
+    }
+
+    /// What DNS says that the client is called; to be told before the first recipient where
+    /// [`Backends::wants_names`].
+    pub fn named(&mut self, names: &Names) {
+        self.names = Some(names.clone());
     }
 
     /// The client speaks TLS from here on, and begins anew; so does the backend.
@@ -86,14 +94,14 @@ impl Handoff {
         passthrough: &Passthrough,
         rest: &[u8],
     ) -> Result<Ready, Unavailable> {
-        let backend = self.take_or_connect(None).await?;
+        let backend = self.take_or_connect(passthrough.helo(), None).await?;
         let server = Arc::clone(&backend.server);
         self.noted(&server, backend.passthrough(passthrough, rest).await)
     }
 
     /// One try, with the backend that is open or a new one.
     async fn ask(&mut self, checked: &Checked, avoid: Option<&Arc<Server>>) -> Result<Reply, Lost> {
-        let connected = self.take_or_connect(avoid).await;
+        let connected = self.take_or_connect(checked.helo(), avoid).await;
         let mut backend =
             connected.map_err(|unavailable| Lost { unavailable, from: None, farewell: None })?;
         match backend.recipient(checked).await {
@@ -112,11 +120,22 @@ impl Handoff {
         }
     }
 
-    async fn take_or_connect(&mut self, avoid: Option<&Arc<Server>>) -> Result<Backend, Unavailable> {
+    async fn take_or_connect(
+        &mut self,
+        helo: Option<&Helo>,
+        avoid: Option<&Arc<Server>>,
+    ) -> Result<Backend, Unavailable> {
         if let Some(backend) = self.backend.take() {
             return Ok(backend);
         }
-        let client = Client { ends: Some(self.ends), id: &self.id, tls: self.tls.as_ref() };
+        let client = Client {
+            ends: Some(self.ends),
+            names: self.names.as_ref(),
+            helo,
+            id: &self.id,
+            tls: self.tls.as_ref(),
+            hostname: self.backends.hostname(),
+        };
         self.backends.connect(client, Greeting::Read, avoid).await
     }
 

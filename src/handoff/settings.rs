@@ -87,9 +87,16 @@ pub enum Identity {
     ProxyV2,
     /// PROXY protocol version 1: `proxy-v1`.
     ProxyV1,
+    /// Postfix's XCLIENT command: `xclient`. The server must list this host in `smtpd_authorized_xclient_hosts`.
+    Xclient,
+    /// By the source address of the connection, which is the client's: `transparent`. It takes CAP_NET_ADMIN, and
+    /// routes that lead the server's answers back here. A client is only handed to servers of its address family.
+    Transparent,
     /// Not at all: `none`. The backend takes every client for this host, so it must trust this host with nothing.
     None,
 }
+
+const KNOWN: &str = "proxy-v2, proxy-v1, xclient, transparent or none";
 
 impl FromStr for Identity {
     type Err = String;
@@ -98,11 +105,10 @@ impl FromStr for Identity {
         match text {
             "proxy-v2" => Ok(Self::ProxyV2),
             "proxy-v1" => Ok(Self::ProxyV1),
+            "xclient" => Ok(Self::Xclient),
             "none" => Ok(Self::None),
-            "xclient" | "transparent" => {
-                Err(format!("identity {text:?} is not supported yet; write proxy-v2, proxy-v1 or none"))
-            }
-            _ => Err(format!("{text:?} is no identity; write proxy-v2, proxy-v1 or none")),
+            "transparent" => Ok(Self::Transparent),
+            _ => Err(format!("{text:?} is no identity; write {KNOWN}")),
         }
     }
 }
@@ -112,6 +118,8 @@ impl fmt::Display for Identity {
         f.write_str(match self {
             Self::ProxyV2 => "proxy-v2",
             Self::ProxyV1 => "proxy-v1",
+            Self::Xclient => "xclient",
+            Self::Transparent => "transparent",
             Self::None => "none",
         })
     }
@@ -138,10 +146,9 @@ mod tests {
 
     #[test]
     fn identities_print_as_they_are_written() {
-        for text in ["proxy-v2", "proxy-v1", "none"] {
+        for text in ["proxy-v2", "proxy-v1", "xclient", "transparent", "none"] {
             assert_eq!(text.parse::<Identity>().unwrap().to_string(), text);
         }
         assert!("proxy".parse::<Identity>().unwrap_err().contains("write proxy-v2"));
-        assert!("xclient".parse::<Identity>().unwrap_err().contains("not supported yet"));
     }
 }

@@ -45,6 +45,8 @@ pub enum Trouble {
     Closed,
     /// It said no where that means that it serves nobody: at the greeting, at RSET, or by 421.
     Rejected,
+    /// It will not be told who the client is: a wrong `identity`, or a server that does not trust us.
+    Identity,
     /// What it said is no reply, makes no sense here, or was not asked for.
     Malformed,
     /// We have run out of descriptors, ports or memory.
@@ -53,17 +55,18 @@ pub enum Trouble {
 
 impl Trouble {
     /// All troubles, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Unreachable,
         Self::Timeout,
         Self::Closed,
         Self::Rejected,
+        Self::Identity,
         Self::Malformed,
         Self::Exhausted,
     ];
 
-    /// `refused`, `unreachable`, `timeout`, `closed`, `rejected`, `malformed`, `exhausted`.
+    /// `refused`, `unreachable`, `timeout`, `closed`, `rejected`, `identity`, `malformed`, `exhausted`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -71,6 +74,7 @@ impl Trouble {
             Self::Timeout => "timeout",
             Self::Closed => "closed",
             Self::Rejected => "rejected",
+            Self::Identity => "identity",
             Self::Malformed => "malformed",
             Self::Exhausted => "exhausted",
         }

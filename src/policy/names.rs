@@ -52,7 +52,7 @@ impl ClientNames {
     }
 
     /// The names of `address`, looked up the first time.
-    pub(super) async fn of(&self, address: IpAddr, resolver: &Resolver) -> &Names {
+    pub async fn of(&self, address: IpAddr, resolver: &Resolver) -> &Names {
         self.0.get_or_init(|| look_up(address.to_canonical(), resolver)).await
     }
 

@@ -5,3 +5,4 @@ mod health;
 mod rig;
 mod steps;
 mod sync;
+mod transparent;

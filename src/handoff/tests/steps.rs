@@ -4,7 +4,7 @@ use tokio::io::AsyncReadExt;
 
 use super::rig::{Client, GOOD, Server, ends, handoff, settings};
 use crate::handoff::{Backends, Identity, Proof, Settings};
-use crate::policy::{Effects, TlsFacts};
+use crate::policy::{Effects, NameStatus, Names, TlsFacts};
 use crate::proxy_protocol::{Header, Origin, Parsed, Tlv, parse};
 use crate::screen::Passed;
 
@@ -245,7 +245,7 @@ async fn a_client_that_is_always_let_through_hears_the_servers_own_greeting() {
     let server = Server::start(&["> 220 b ESMTP"]).await;
     let backends = Backends::new(&settings(&[&server]), "mx.example");
     let proof = Passed::for_test();
-    let backend = backends.open(Proof::Passed(&proof), ends(), "1").await.unwrap();
+    let backend = backends.open(Proof::Passed(&proof), ends(), None, "1").await.unwrap();
     let (mut socket, mut greeting) = backend.release();
     socket.read_to_end(&mut greeting).await.unwrap();
     assert_eq!(greeting, b"220 b ESMTP\r\n");
@@ -261,4 +261,60 @@ async fn a_unix_socket_is_a_server_like_any_other() {
     client.mail("a@b");
     assert_eq!(client.asks(&mut handoff, "one@x").await, "250 2.1.5 good");
     server.done().await;
+}
+
+const INTRODUCED: &str = "
+    > 220 b
+    < EHLO mx.example
+    = 250-b\\r\\n250 XCLIENT NAME ADDR PORT HELO\\r\\n
+    ";
+
+fn xclient(server: &Server) -> Settings {
+    Settings { identity: Identity::Xclient, ..settings(&[server]) }
+}
+
+#[tokio::test]
+async fn by_xclient_the_dialogue_begins_anew() {
+    let told = "< XCLIENT HELO=client.example PORT=4242 NAME=client.example ADDR=192.0.2.7";
+    let server = Server::start(&[&[INTRODUCED, told, GOOD].concat()]).await;
+    let mut handoff = handoff(&xclient(&server));
+    let names = Names { name: Some("client.example".into()), ..Names::unknown(NameStatus::Ok) };
+    handoff.named(&names);
+    let mut client = Client::new();
+    client.mail("a@b");
+    assert_eq!(client.asks(&mut handoff, "one@x").await, "250 2.1.5 good");
+    server.done().await;
+}
+
+#[tokio::test]
+async fn by_xclient_the_client_hears_the_greeting_that_is_meant_for_it() {
+    let told = "< XCLIENT PORT=4242 NAME=[TEMPUNAVAIL] ADDR=192.0.2.7";
+    let server = Server::start(&[&[INTRODUCED, told, "\n> 220 hello client"].concat()]).await;
+    let backends = Backends::new(&xclient(&server), "mx.example");
+    let proof = Passed::for_test();
+    let backend = backends.open(Proof::Passed(&proof), ends(), None, "1").await.unwrap();
+    assert_eq!(backend.release().1, b"220 hello client\r\n");
+    server.done().await;
+}
+
+#[tokio::test]
+async fn a_server_that_will_not_be_told_is_never_spoken_to_without() {
+    let told = "< XCLIENT HELO=client.example PORT=4242 NAME=[TEMPUNAVAIL] ADDR=192.0.2.7\n";
+    for (script, trouble) in [
+        (INTRODUCED.replace("XCLIENT", "XFORWARD"), "identity"),
+        (INTRODUCED.replace("ADDR", "LOGIN"), "identity"),
+        ([INTRODUCED, told, "> 550 5.7.0 Error: insufficient authorization"].concat(), "identity"),
+        ([INTRODUCED, told, "> 501 5.5.4 Bad syntax"].concat(), "identity"),
+        ([INTRODUCED, told, "> 250 2.0.0 ok"].concat(), "identity"),
+        ([INTRODUCED, told, "> 421 4.7.0 not now"].concat(), "rejected"),
+        (INTRODUCED.replace("250", "550"), "rejected"),
+    ] {
+        let server = Server::start(&[&script]).await;
+        let mut handoff = handoff(&xclient(&server));
+        let mut client = Client::new();
+        client.mail("a@b");
+        let expected = format!("451 4.3.0 Service temporarily unavailable (greeting, {trouble})");
+        assert_eq!(client.asks(&mut handoff, "one@x").await, expected, "{script}");
+        server.done().await;
+    }
 }
