@@ -8,6 +8,8 @@
 //! It never answers end-of-data, never opens a backend without a proof of screening, and punishes nobody for hanging
 //! up.
 
+mod message;
+
 use std::io;
 use std::net::IpAddr;
 use std::slice;
@@ -27,7 +29,7 @@ use crate::limits::{self, Pressure, Seat, State};
 use crate::policy::{Carry, ClientNames, Names, Policy, Stage, TlsFacts, Trace};
 use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
 use crate::rate::{self, Exceeded, Rates};
-use crate::relay::{self, Early};
+use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
 use crate::screen::{Passed, Screen, Screened, Verdict, is_gateway_like};
 use crate::smtp::line::{LineBuffer, TooLong};
@@ -297,6 +299,7 @@ impl<'a> Visit<'a> {
         let (mut visit, talked) = talked?;
         let rest = visit.input.take();
         let (ready, outcome) = match talked {
+            Talked::Closed if handoff.messages() > 0 => return Err(Ended(Outcome::Relayed)),
             Talked::Closed => return Err(Ended(visit.farewell())),
             Talked::Released(released) => {
                 (Box::pin(handoff.content(&released, &rest)).await, Outcome::Relayed)
@@ -361,6 +364,9 @@ impl<'a> Visit<'a> {
                     self.say(&[reply], None).await?;
                     self = Box::pin(self.secured(session, handoff)).await?;
                     self.next(session).await?
+                }
+                Step::Relay(released) if site.relay.inspect == Inspect::Transaction => {
+                    Box::pin(self.message(session, handoff, &released)).await?
                 }
                 Step::Relay(released) => return Ok((self, Talked::Released(released))),
                 Step::Passthrough(line) => return Ok((self, Talked::Passthrough(line))),

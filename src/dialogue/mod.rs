@@ -11,6 +11,7 @@
 //! It refuses to read a socket, to look at a clock, and to answer the end of a message.
 
 mod commands;
+mod content;
 mod deep;
 mod ehlo;
 mod errors;

@@ -196,18 +196,6 @@ impl Session {
         self.transaction = None;
     }
 
-    /// The backend has answered the end of the message, and its reply is passed on. The session may go on with the
-    /// next transaction; a message that was accepted clears the client's errors.
-    pub fn delivered(&mut self, reply: Reply) -> Step {
-        self.transaction = None;
-        if reply.is_positive() {
-            self.errors.forgive();
-            self.commands = 0;
-            return self.pass_on(reply, None);
-        }
-        self.pass_on(reply, Some(Class::Recipient))
-    }
-
     /// Who talks with whom.
     pub fn peer(&self) -> &Peer {
         &self.peer
@@ -363,7 +351,7 @@ impl Session {
         }
     }
 
-    fn by_host(&self, code: u16, status: &str, text: &str) -> Reply {
+    pub(super) fn by_host(&self, code: u16, status: &str, text: &str) -> Reply {
         Reply::new(code, format!("{status} {} {text}", self.settings.hostname))
     }
 

@@ -169,6 +169,11 @@ impl ContentCommand {
         }
     }
 
+    /// Whether the message ends with what follows the command.
+    pub fn is_last(self) -> bool {
+        !matches!(self, Self::Bdat { last: false, .. })
+    }
+
     /// The command as it is sent to the backend, without line ending.
     pub fn line(self) -> String {
         match self {

@@ -1,7 +1,9 @@
 //! One connection to a server, and how far it has been brought.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -30,11 +32,13 @@ const QUITS: usize = 64;
 pub struct Backend {
     pub(super) server: Arc<Server>,
     pub(super) conversation: Conversation,
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     /// The HELO that was accepted.
     helo: Option<Helo>,
     /// The transaction that is open.
-    transaction: Option<u64>,
+    pub(super) transaction: Option<u64>,
+    /// The transaction to which the server was told what the lists add.
+    pub(super) told: Option<u64>,
     /// A greeting that was read here, and that the client is to hear.
     unheard: Option<Reply>,
 }
@@ -65,8 +69,8 @@ impl Backend {
             .send(&header, settings.greeting_timeout)
             .await
             .map_err(|lost| lost.at(Phase::Greeting))?;
-        let (helo, transaction, unheard) = (None, None, None);
-        let mut backend = Self { server, conversation, settings, helo, transaction, unheard };
+        let (helo, transaction, told, unheard) = (None, None, None, None);
+        let mut backend = Self { server, conversation, settings, helo, transaction, told, unheard };
         let said = match (backend.settings.identity, greeting) {
             (Identity::Xclient, _) => Some(backend.announce(&client).await?),
             (_, Greeting::Read) => Some(backend.greeting().await?),
@@ -183,6 +187,16 @@ impl Backend {
         let mut unheard = self.unheard.map(|reply| reply.to_wire()).unwrap_or_default();
         unheard.extend(unread);
         (socket, unheard)
+    }
+
+    /// Ready when the server speaks before the message has ended, or is gone.
+    pub(crate) fn poll_interrupted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.conversation.poll_interrupted(cx)
+    }
+
+    /// Writes some of a message.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.conversation.poll_write(cx, bytes)
     }
 
     /// Takes leave in the background, so that the server need not wait for its timeout, nor log a client lost.

@@ -1,6 +1,9 @@
 //! The last step: a backend that is ready for the relay, at the command behind which the client's own bytes go on.
 
+use std::time::Duration;
+
 use super::backend::{Backend, Outcome, is_done};
+use super::lockstep::Lost;
 use super::trouble::{Failure, Phase, Trouble};
 use crate::dialogue::{ContentCommand, Passthrough, Released};
 use crate::smtp::reply::Reply;
@@ -17,10 +20,79 @@ pub struct Ready {
     pub to_client: Vec<u8>,
 }
 
+/// A message that has begun, in a session that comes back behind it.
+#[derive(Debug)]
+pub enum Begun {
+    /// The content may come; to DATA the server says so.
+    Go(Option<Reply>),
+    /// The server does not want it.
+    Refused(Reply),
+}
+
 impl Backend {
     /// Tells the server what the lists give the message, and hands over at DATA or BDAT. `rest` is what the client
     /// has sent behind it.
     pub(super) async fn content(mut self, released: &Released, rest: &[u8]) -> Outcome<Ready> {
+        let header = self.header(released).await?;
+        let line = released.command().line() + "\r\n";
+        match released.command() {
+            ContentCommand::Data if !header.is_empty() => match self.data().await? {
+                Begun::Refused(reply) => self.ready(&[rest], Some(reply)).await,
+                Begun::Go(reply) => self.ready(&[header.as_bytes(), rest], reply).await,
+            },
+            ContentCommand::Data => self.ready(&[line.as_bytes(), rest], None).await,
+            ContentCommand::Bdat { .. } => {
+                self.chunk(&header).await?;
+                self.ready(&[line.as_bytes(), rest], None).await
+            }
+        }
+    }
+
+    /// Tells the server what the lists give the message, and says DATA or BDAT. The reply to BDAT comes behind its
+    /// chunk.
+    pub(super) async fn begin(&mut self, released: &Released) -> Outcome<Begun> {
+        let header = self.header(released).await?;
+        let limit = self.settings.command_timeout;
+        let (begun, sent) = match released.command() {
+            ContentCommand::Data => match self.data().await? {
+                Begun::Refused(reply) => return Ok(Begun::Refused(reply)),
+                begun => {
+                    self.conversation.promise();
+                    (begun, self.conversation.send(header.as_bytes(), limit).await)
+                }
+            },
+            command @ ContentCommand::Bdat { .. } => {
+                self.chunk(&header).await?;
+                (Begun::Go(None), self.conversation.say(&command.line(), &[], limit).await)
+            }
+        };
+        sent.map_err(|lost| lost.at(Phase::Envelope))?;
+        Ok(begun)
+    }
+
+    /// The server's reply to a message, or to a chunk of one, its farewell (421) included.
+    pub(super) async fn end(&mut self, command: ContentCommand, limit: Duration) -> Outcome<Reply> {
+        let reply = match self.conversation.reply(limit).await {
+            Err(Lost { farewell: Some(farewell), .. }) => farewell,
+            reply => reply.map_err(|lost| lost.at(Phase::Envelope))?,
+        };
+        if (300..400).contains(&reply.code()) {
+            let (phase, trouble) = (Phase::Envelope, Trouble::Malformed);
+            return Err(Failure { phase, trouble, reply: Some(reply) });
+        }
+        // Where a transaction stands behind a refused chunk, servers disagree (RFC 3030 §4.2): RSET will tell.
+        if command.is_last() && is_done(&reply) {
+            self.transaction = None;
+        }
+        Ok(reply)
+    }
+
+    /// Names the recipients that the lists add, and returns the header lines: once the server has taken both, neither
+    /// is told again in the transaction.
+    async fn header(&mut self, released: &Released) -> Outcome<String> {
+        if self.told == Some(released.transaction()) {
+            return Ok(String::new());
+        }
         let effects = released.effects();
         for address in &effects.bcc {
             let reply = self.ask(Phase::Envelope, &format!("RCPT TO:<{}>", printable(address))).await?;
@@ -34,30 +106,34 @@ impl Backend {
                 );
             }
         }
-        let header: String = effects.prepend.iter().map(|line| printable(line) + "\r\n").collect();
-        let line = released.command().line() + "\r\n";
-        match released.command() {
-            _ if header.is_empty() => self.ready(&[line.as_bytes(), rest], None).await,
-            ContentCommand::Data => {
-                let reply = self.ask_with(Phase::Envelope, "DATA", &[]).await?;
-                match reply.code() {
-                    354 => self.ready(&[header.as_bytes(), rest], Some(reply)).await,
-                    400.. => self.ready(&[rest], Some(reply)).await,
-                    _ => Err(Failure {
-                        phase: Phase::Envelope,
-                        trouble: Trouble::Malformed,
-                        reply: Some(reply),
-                    }),
-                }
+        Ok(effects.prepend.iter().map(|line| printable(line) + "\r\n").collect())
+    }
+
+    /// Says DATA. The header goes behind the 354.
+    async fn data(&mut self) -> Outcome<Begun> {
+        let phase = Phase::Envelope;
+        let reply = self.ask_with(phase, "DATA", &[]).await?;
+        match reply.code() {
+            354 => {
+                self.told = self.transaction;
+                Ok(Begun::Go(Some(reply)))
             }
-            // A chunk of our own, whose reply the client has not asked for (RFC 3030 §2). If it is refused, so is
-            // the client's chunk behind it.
-            ContentCommand::Bdat { .. } => {
-                let chunk = format!("BDAT {}", header.len());
-                self.ask_with(Phase::Envelope, &chunk, header.as_bytes()).await?;
-                self.ready(&[line.as_bytes(), rest], None).await
-            }
+            400.. => Ok(Begun::Refused(reply)),
+            _ => Err(Failure { phase, trouble: Trouble::Malformed, reply: Some(reply) }),
         }
+    }
+
+    /// Sends the header as a chunk of its own, whose reply the client has not asked for (RFC 3030 §2). If it is
+    /// refused, so is the client's chunk behind it.
+    async fn chunk(&mut self, header: &str) -> Outcome<()> {
+        if header.is_empty() {
+            return Ok(());
+        }
+        let chunk = format!("BDAT {}", header.len());
+        if is_done(&self.ask_with(Phase::Envelope, &chunk, header.as_bytes()).await?) {
+            self.told = self.transaction;
+        }
+        Ok(())
     }
 
     /// Introduces the client and hands over at the line that it has sent, `rest` behind it.

@@ -5,10 +5,12 @@
 //! later command with the reply to the one before it.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::AsyncWrite;
 use tokio::time::timeout;
 
 use super::trouble::{Failure, Phase, Trouble};
@@ -61,7 +63,7 @@ impl Conversation {
             return Ok(());
         }
         wire::send(&mut self.socket, bytes, limit).await.map_err(|error| {
-            let is_late = error.kind() == std::io::ErrorKind::TimedOut;
+            let is_late = error.kind() == io::ErrorKind::TimedOut;
             Lost::from(if is_late { Trouble::Timeout } else { Trouble::Closed })
         })
     }
@@ -75,11 +77,35 @@ impl Conversation {
         payload: &[u8],
         limit: Duration,
     ) -> Result<Reply, Lost> {
+        self.say(command, payload, limit).await?;
+        self.reply(limit).await
+    }
+
+    /// Sends one command with its payload behind it; more of it may follow before the reply.
+    pub(super) async fn say(&mut self, command: &str, payload: &[u8], limit: Duration) -> Result<(), Lost> {
         debug_assert!(!command.contains(['\r', '\n']), "a command that is two: {command:?}");
         self.overhear().await?;
         self.asked = true;
-        self.send(&[command.as_bytes(), b"\r\n", payload].concat(), limit).await?;
-        self.reply(limit).await
+        self.send(&[command.as_bytes(), b"\r\n", payload].concat(), limit).await
+    }
+
+    /// Content follows, which will be answered.
+    pub(super) fn promise(&mut self) {
+        self.asked = true;
+    }
+
+    /// Writes some of the content.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    /// Ready when the server has said something, or is gone.
+    pub(super) fn poll_interrupted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.replies.is_empty() {
+            return Poll::Ready(());
+        }
+        let read = pin!(wire::fill(&mut self.socket, |bytes| self.replies.push(bytes)));
+        read.poll(cx).map(|_| ())
     }
 
     /// Waits for a reply: to the last command, or the greeting.

@@ -26,7 +26,7 @@ mod xclient;
 
 pub use backend::Backend;
 pub use backends::Backends;
-pub use content::Ready;
+pub use content::{Begun, Ready};
 pub use server::Health;
 pub use session::Handoff;
 pub use settings::{Address, Identity, Settings};

@@ -1,14 +1,15 @@
 //! One client's hand-off, from the first recipient to the relay.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::backend::{Backend, Greeting, Outcome, is_done};
 use super::backends::Backends;
-use super::content::Ready;
+use super::content::{Begun, Ready};
 use super::introduction::Client;
 use super::server::Server;
 use super::trouble::Unavailable;
-use crate::dialogue::{Checked, Passthrough, Released};
+use crate::dialogue::{Checked, ContentCommand, Passthrough, Released};
 use crate::policy::{Names, TlsFacts};
 use crate::proxy_protocol::Endpoints;
 use crate::smtp::envelope::Helo;
@@ -31,12 +32,24 @@ pub struct Handoff {
     promised: Option<u64>,
     /// The transaction whose promises are lost, and how.
     broken: Option<(u64, Unavailable)>,
+    /// Messages that the backend has accepted while we looked.
+    messages: u64,
 }
 
 impl Handoff {
     /// Nothing is opened yet. `id` names the connection to the server, where the identity can tell it.
     pub fn new(backends: Arc<Backends>, ends: Endpoints, id: String) -> Self {
-        Self { backends, ends, id, names: None, tls: None, backend: None, promised: None, broken: None }
+        Self {
+            backends,
+            ends,
+            id,
+            names: None,
+            tls: None,
+            backend: None,
+            promised: None,
+            broken: None,
+            messages: 0,
+        }
     }
 
     /// What DNS says that the client is called; to be told before the first recipient where
@@ -86,6 +99,39 @@ impl Handoff {
         let backend = backend.ok_or_else(Unavailable::nowhere)?;
         let server = Arc::clone(&backend.server);
         self.noted(&server, backend.content(released, rest).await)
+    }
+
+    /// Begins a message in a session that comes back behind it; its content goes to [`backend`](Self::backend). Where
+    /// that fails, so has the transaction: another backend has not heard of its recipients.
+    pub async fn begin(&mut self, released: &Released) -> Result<Begun, Unavailable> {
+        let transaction = released.transaction();
+        self.unbroken(transaction)?;
+        let backend = self.backend.take().filter(|backend| backend.has_open(transaction));
+        let mut backend = backend.ok_or_else(Unavailable::nowhere)?;
+        let begun = backend.begin(released).await;
+        let begun = self.kept(backend, begun);
+        if let Err(unavailable) = &begun {
+            self.broken = Some((transaction, unavailable.clone()));
+        }
+        begun
+    }
+
+    /// The backend's reply to a message, or to a chunk of one, within `limit`.
+    pub async fn end(&mut self, command: ContentCommand, limit: Duration) -> Result<Reply, Unavailable> {
+        let mut backend = self.backend.take().ok_or_else(Unavailable::nowhere)?;
+        let ended = backend.end(command, limit).await;
+        self.messages += u64::from(command.is_last() && ended.as_ref().is_ok_and(is_done));
+        self.kept(backend, ended)
+    }
+
+    /// How many messages the backend has accepted in a session that came back behind them.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// The backend that a message goes to.
+    pub(crate) fn backend(&mut self) -> Option<&mut Backend> {
+        self.backend.as_mut()
     }
 
     /// Hands over at STARTTLS or AUTH; `rest` is what the client has sent behind the line.
@@ -144,6 +190,15 @@ impl Handoff {
             Some((broken, unavailable)) if *broken == transaction => Err(unavailable.clone()),
             _ => Ok(()),
         }
+    }
+
+    /// Keeps a backend that is in step.
+    fn kept<T>(&mut self, backend: Backend, outcome: Outcome<T>) -> Result<T, Unavailable> {
+        let server = Arc::clone(&backend.server);
+        if outcome.is_ok() {
+            self.backend = Some(backend);
+        }
+        self.noted(&server, outcome)
     }
 
     fn noted<T>(&self, server: &Server, outcome: Outcome<T>) -> Result<T, Unavailable> {

@@ -14,7 +14,7 @@ use super::transfer::Moved;
 use crate::wire::Socket;
 
 /// How often a flow may move bytes before the other direction, and other connections, get their turn.
-const ROUNDS: usize = 32;
+pub(super) const ROUNDS: usize = 32;
 
 /// How many reads in a row must bring a whole [`PORTION`] before a flow counts as bulk. Mail of up to 128 KiB is
 /// cheaper to copy, and of larger mail the start is.

@@ -8,13 +8,17 @@
 //! An end is passed on exactly: who has finished sending may go on receiving, and the other side is told once it has
 //! every byte. The relay never adds a byte, and looks at none.
 
+mod content;
 mod flow;
 mod held;
+mod message;
 mod pipe;
 mod settings;
 mod totals;
 mod transfer;
 
+pub use content::ForbidBareNewline;
+pub use message::{Forwarded, message};
 pub use settings::{Inspect, Settings};
 pub use totals::{Totals, totals};
 pub use transfer::{Early, How, Moved, Side, Transfer};
@@ -30,7 +34,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::wire::Socket;
-use flow::{Fault, Flow, Leg, Means};
+use flow::{Fault, Flow, Leg, Means, ROUNDS};
 use pipe::POOL;
 
 /// Relays until both sides have finished, one breaks, neither moves for the idle timeout, or `stop` is ready.

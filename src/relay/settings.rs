@@ -4,11 +4,16 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::content::ForbidBareNewline;
+
 /// `[relay]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How much of a connection is screened. Default: `connection`.
     pub inspect: Inspect,
+    /// With `inspect = "transaction"`: what becomes of a message with a dot alone on what only some servers take for a
+    /// line (SMTP smuggling). Default: `reject`.
+    pub forbid_bare_newline: ForbidBareNewline,
     /// How long neither side may send anything. Default 900 s: a server may take 10 minutes to answer the final
     /// dot (RFC 5321 §4.5.3.2.6).
     pub idle_timeout: Duration,
@@ -22,6 +27,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             inspect: Inspect::Connection,
+            forbid_bare_newline: ForbidBareNewline::default(),
             idle_timeout: Duration::from_secs(900),
             pipe_size: 256 * 1024,
             max_pipes: 128,
