@@ -352,7 +352,10 @@ fn what_would_open_a_hole_is_refused() {
         assert!(found.iter().any(|problem| problem.contains(&format!(": {key} = "))), "{text}: {found:?}");
     };
     refused("backend.identity = \"none\"", "backend.identity");
-    refused("relay.inspect = \"transaction\"", "relay.inspect");
+    let alone = "backend.identity = \"none\"\nrelay.inspect = \"transaction\"";
+    refused(&format!("{alone}\ntls.starttls = \"passthrough\""), "tls.starttls");
+    refused(&format!("{alone}\nsmtp.auth = \"handoff\""), "smtp.auth");
+    refused("backend.identity = \"transparent\"\nbackend.servers = [\"unix:/run/mta\"]", "backend.servers");
     refused("mynetworks = \"10.0.0.0/8, 0.0.0.0/0\"", "mynetworks");
     refused("backend.servers = [\"127.0.0.1:25\"]", "backend.servers");
     refused("metrics.listen = \"127.0.0.1:25\"", "metrics.listen");
@@ -363,6 +366,7 @@ fn what_would_open_a_hole_is_refused() {
     assert!(relay[0].contains("restrictions.relay"), "{relay:?}");
     // A demo on loopback addresses harms nobody.
     load("listen = \"127.0.0.1:2525\"\nbackend.identity = \"none\"").unwrap();
+    load("backend.identity = \"none\"\nrelay.inspect = \"transaction\"").unwrap();
 }
 
 #[test]

@@ -8,9 +8,11 @@ mod screening;
 use super::Config;
 use super::apply::Origins;
 use super::problem::{Problem, Warning};
+use crate::dialogue::Auth;
 use crate::handoff::{Address, Identity};
 use crate::relay::Inspect;
 use crate::table::{network, words};
+use crate::tls::Starttls;
 
 /// What was found.
 #[derive(Default)]
@@ -65,21 +67,37 @@ impl Judge<'_> {
 
     /// A backend that takes every client for this host must not be reachable from elsewhere through it.
     fn identity(&mut self) {
-        // Until transactions are looked at, nothing may be set up that relies on it.
-        if self.config.relay.inspect == Inspect::Transaction {
-            self.refuse("relay.inspect", "not supported yet; write \"connection\"");
-        }
         let loopback = |server: &Address| match server {
             Address::Tcp(address) => address.ip().is_loopback(),
             Address::Unix(_) => true,
         };
+        let backend = &self.config.backend;
         let at_home = self.config.listen.iter().all(|listener| listener.address.ip().is_loopback())
-            && self.config.backend.servers.iter().all(loopback);
-        if self.config.backend.identity == Identity::None && !at_home {
+            && backend.servers.iter().all(loopback);
+        let is_checked = self.config.relay.inspect == Inspect::Transaction;
+        if backend.identity == Identity::None && !at_home && !is_checked {
             self.refuse(
                 "backend.identity",
                 "with none the backend takes every client for this host, and after the first message nothing stands \
-                 between them; write \"proxy-v2\", or listen on loopback addresses only",
+                 between them; write \"proxy-v2\", or relay.inspect = \"transaction\", or listen on loopback \
+                 addresses only",
+            );
+        }
+        if backend.identity == Identity::None && !at_home {
+            let unchecked = "a session that is handed over here is never checked again, and with backend.identity = \
+                             \"none\" the backend takes its client for this host";
+            if self.config.tls.starttls == Starttls::Passthrough {
+                self.refuse("tls.starttls", format!("{unchecked}; write \"terminate\" or \"off\""));
+            }
+            if self.config.auth == Auth::Handoff {
+                self.refuse("smtp.auth", format!("{unchecked}; write \"hide\""));
+            }
+        }
+        let is_unix = |server: &Address| matches!(server, Address::Unix(_));
+        if backend.identity == Identity::Transparent && backend.servers.iter().any(is_unix) {
+            self.refuse(
+                "backend.servers",
+                "a unix socket has no source address; write an IP address and a port",
             );
         }
         if self.config.backend.servers.is_empty() {

@@ -14,7 +14,7 @@ pub(super) fn backend(backend: &mut handoff::Settings) -> Section<'_> {
     section("backend", "Where clean connections go, and how the server is told who the client is.", vec![
         key("servers", list(&mut backend.servers, word("address:port or unix:/path")),
             "The servers, most wanted first."),
-        key("identity", one(&mut backend.identity, word("proxy-v2, proxy-v1 or none")),
+        key("identity", one(&mut backend.identity, word("proxy-v2, proxy-v1, xclient, transparent or none")),
             "How a server is told who the client is. With none it takes every client for this host."),
         key("connect_timeout", one(&mut backend.connect_timeout, time(Seconds, MOMENT)),
             "How long a server may take to accept a connection."),
@@ -81,6 +81,8 @@ pub(super) fn relay(relay: &mut relay::Settings) -> Section<'_> {
     section("relay", "Forwarding, once a server has taken the connection over.", vec![
         key("inspect", one(&mut relay.inspect, word("connection or transaction")),
             "How much is screened: the connection up to its first DATA, or every MAIL transaction."),
+        key("forbid_bare_newline", one(&mut relay.forbid_bare_newline, word("reject, note or no")),
+            "With inspect = \"transaction\": what becomes of a dot alone on what only some servers take for a line."),
         key("idle_timeout", one(&mut relay.idle_timeout, time(Seconds, SECOND)),
             "How long neither side may send anything. A server may take 10 minutes to answer the final dot."),
         key("pipe_size", one(&mut relay.pipe_size, number(4096..=usize::MAX)),
