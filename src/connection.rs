@@ -91,18 +91,16 @@ pub struct Arrival {
     pub seat: Seat,
 }
 
-/// Serves one client from its first byte to the last, and tells what happened.
+/// Serves one client from its first byte to the last, and tells `report` what happens.
 ///
 /// Once `drain` is called for, a client that still talks is told 421, and a relay goes on.
-pub async fn serve(arrival: Box<Arrival>, site: &Site, drain: &CancellationToken) -> Report {
-    let mut report = Report::new(arrival.ends, SystemTime::now());
-    let (mut visit, door) = Visit::begin(arrival, site, drain, &mut report);
+pub async fn serve(arrival: Box<Arrival>, site: &Site, drain: &CancellationToken, report: &mut Report) {
+    let (mut visit, door) = Visit::begin(arrival, site, drain, report);
     let outcome = match visit.announced(&door).await {
         Ok(guest) => visit.admitted(guest).await.unwrap_or_else(|Ended(outcome)| outcome),
         Err(Ended(outcome)) => outcome,
     };
     report.end(outcome);
-    report
 }
 
 /// A connection under way. Boxed wherever it is handed on: thousands wait at any time, and a future keeps room for
@@ -569,8 +567,9 @@ mod tests {
     /// Thousands wait at any time; what one of them takes is what they all take.
     #[test]
     fn a_connection_that_waits_is_small() {
-        type Call = (Box<Arrival>, &'static Site, &'static CancellationToken);
-        let life = size(|(arrival, site, drain): Call| serve(arrival, site, drain));
+        type Call = (Box<Arrival>, &'static Site, &'static CancellationToken, &'static mut Report);
+        let life = size(|(arrival, site, drain, report): Call| serve(arrival, site, drain, report));
+        let life = life + size_of::<Report>();
         println!("the life of a connection has {life} bytes while it waits or is relayed");
         assert!(life <= 2048);
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use moka::Expiry;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
@@ -63,6 +64,13 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The keys in which `other` differs and which a running allowlist cannot change.
+    pub fn fixed_keys_changed(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let path = (self.path != other.path).then_some("path");
+        let room = (self.max_entries != other.max_entries).then_some("max_entries");
+        path.into_iter().chain(room)
+    }
+
     fn prefixes(&self) -> Prefixes {
         Prefixes { ipv4: self.ipv4_prefix, ipv6: self.ipv6_prefix }
     }
@@ -75,7 +83,7 @@ pub struct Allowlist {
     hot: Cache<Key, Record>,
     store: Store,
     presences: Presences,
-    prefixes: Prefixes,
+    prefixes: ArcSwap<Prefixes>,
     lifetimes: Lifetimes,
     counters: Counters,
 }
@@ -120,30 +128,39 @@ impl Allowlist {
     }
 
     fn open_paced(settings: &Settings, pace: Pace) -> Self {
-        let lifetimes = Lifetimes { longest_ttl: settings.longest_ttl, retention: settings.retention_time };
+        let lifetimes = Lifetimes::default();
+        lifetimes.configure(settings);
         let hot = Cache::builder()
             .max_capacity(settings.max_entries)
             // moka's default policy refuses newcomers when full; here the newcomer is the one that matters.
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(lifetimes)
+            .expire_after(lifetimes.clone())
             .build();
         let store = settings
             .path
             .as_ref()
-            .map_or_else(Store::none, |path| Store::open(path.clone(), hot.clone(), lifetimes, pace));
+            .map_or_else(Store::none, |path| Store::open(path.clone(), hot.clone(), lifetimes.clone(), pace));
+        let prefixes = ArcSwap::from_pointee(settings.prefixes());
         Self {
             hot,
             store,
             presences: Presences::default(),
-            prefixes: settings.prefixes(),
+            prefixes,
             lifetimes,
             counters: Counters::default(),
         }
     }
 
+    /// Goes on with other settings, but for those that [cannot change](Settings::fixed_keys_changed): they stay as
+    /// they are. What is remembered under another prefix length is not found until it has that length again.
+    pub fn configure(&self, settings: &Settings) {
+        self.lifetimes.configure(settings);
+        self.prefixes.store(Arc::new(settings.prefixes()));
+    }
+
     /// The client that `address` belongs to.
     pub fn key(&self, address: IpAddr) -> Key {
-        Key::new(address, self.prefixes)
+        Key::new(address, **self.prefixes.load())
     }
 
     /// A client has connected.
@@ -221,7 +238,7 @@ impl Allowlist {
             return None;
         };
         self.counters.hits.fetch_add(1, Ordering::Relaxed);
-        let clamped = record.clamped(now, self.lifetimes.longest_ttl);
+        let clamped = record.clamped(now, self.lifetimes.longest_ttl());
         if clamped != record {
             // Written back, or a pass would be as good as new at every lookup until the clock catches up.
             self.hot.entry(key).and_compute_with(|entry| match entry {
@@ -234,7 +251,7 @@ impl Allowlist {
     }
 
     fn store_at(&self, key: Key, record: Record, now: SystemTime) {
-        let record = record.clamped(now, self.lifetimes.longest_ttl);
+        let record = record.clamped(now, self.lifetimes.longest_ttl());
         self.hot.entry(key).and_upsert_with(|known| match known {
             Some(known) => record.merged(known.value()),
             None => record,
@@ -244,17 +261,30 @@ impl Allowlist {
     }
 }
 
-/// How long passes count and records are kept.
-#[derive(Clone, Copy, Debug)]
-struct Lifetimes {
-    longest_ttl: Duration,
-    retention: Duration,
+/// How long passes count and records are kept, in seconds. Clones share it.
+#[derive(Clone, Debug, Default)]
+struct Lifetimes(Arc<[AtomicU64; 2]>);
+
+impl Lifetimes {
+    fn configure(&self, settings: &Settings) {
+        let [longest_ttl, retention] = &*self.0;
+        longest_ttl.store(settings.longest_ttl.as_secs(), Ordering::Relaxed);
+        retention.store(settings.retention_time.as_secs(), Ordering::Relaxed);
+    }
+
+    fn longest_ttl(&self) -> Duration {
+        Duration::from_secs(self.0[0].load(Ordering::Relaxed))
+    }
+
+    fn retention(&self) -> Duration {
+        Duration::from_secs(self.0[1].load(Ordering::Relaxed))
+    }
 }
 
 /// Lets memory forget a client when its record is no longer worth keeping.
 impl Expiry<Key, Record> for Lifetimes {
     fn expire_after_create(&self, _: &Key, record: &Record, _: Instant) -> Option<Duration> {
-        Some(record.keep_for(SystemTime::now(), self.retention))
+        Some(record.keep_for(SystemTime::now(), self.retention()))
     }
 
     fn expire_after_update(
@@ -299,6 +329,15 @@ mod tests {
     }
 
     #[test]
+    fn to_be_known_is_no_lookup() {
+        let list = allowlist(10);
+        let (known, stranger) = (client(&list, 1), client(&list, 2));
+        list.store(known, passed(Test::Pregreet, SystemTime::now(), DAY));
+        assert!(list.knows(known) && !list.knows(stranger));
+        assert_eq!((list.totals().hits, list.totals().misses), (0, 0));
+    }
+
+    #[test]
     fn a_revoked_pass_is_gone() {
         let list = allowlist(10);
         let key = client(&list, 1);
@@ -307,6 +346,23 @@ mod tests {
         assert_eq!(list.lookup(key), None);
         let totals = list.totals();
         assert_eq!((totals.hits, totals.misses, totals.stored, totals.removed), (0, 1, 1, 1));
+    }
+
+    #[test]
+    fn other_settings_count_at_once_and_forget_nobody() {
+        let (list, now) = (allowlist(10), SystemTime::now());
+        let known = client(&list, 0xc000_0207);
+        list.store(known, passed(Test::Pregreet, now, DAY));
+        list.configure(&Settings { ipv4_prefix: 24, longest_ttl: 2 * DAY, ..Settings::default() });
+        assert_eq!(client(&list, 0xc000_0207).to_string(), "192.0.2.0/24");
+        assert!(list.lookup(known).is_some() && !list.knows(client(&list, 0xc000_0207)));
+        list.store(known, passed(Test::Pregreet, now, 9 * DAY));
+        let expires = list.lookup(known).and_then(|record| record.expires(Test::Pregreet)).unwrap();
+        assert!(expires <= now + 3 * DAY);
+
+        let (a, b) =
+            (Settings::default(), Settings { max_entries: 1, ipv6_prefix: 48, ..Settings::default() });
+        assert_eq!(a.fixed_keys_changed(&b).collect::<Vec<_>>(), ["max_entries"]);
     }
 
     #[test]

@@ -281,9 +281,9 @@ impl Mirror {
         // Where there is no room for all, those with the longest to live come in last and stay.
         rows.sort_unstable_by_key(|(_, record)| record.last_expiry());
         for (key, row) in rows {
-            let record = row.clamped(now, self.lifetimes.longest_ttl);
+            let record = row.clamped(now, self.lifetimes.longest_ttl());
             // What changed while the file could not be read is newer, above all a revoked pass.
-            if record.keep_for(now, self.lifetimes.retention).is_zero() || self.dirty.contains(&key) {
+            if record.keep_for(now, self.lifetimes.retention()).is_zero() || self.dirty.contains(&key) {
                 continue;
             }
             self.memory.entry(key).or_insert(record);

@@ -1,12 +1,11 @@
 //! `prescreen run`: serves until a signal says to end.
 
-use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use prescreen::config::{Config, Problem};
 use prescreen::report::log::{self, Log};
-use prescreen::server::{Server, Signal, Signals, StartError};
+use prescreen::server::{Fault, Server, Signal, Signals, StartError};
 
 use super::configuration::Configuration;
 use super::{EX_CONFIG, EX_UNAVAILABLE, Stopped, failed, runtime};
@@ -23,19 +22,16 @@ async fn serve(
     read: impl Fn() -> Result<Config, Vec<Problem>>,
 ) -> Result<ExitCode, Stopped> {
     let mut signals = Signals::new().map_err(|error| failed(EX_UNAVAILABLE, error))?;
-    let started = Server::start(config, Some(log.dropped()), Arc::new(|_| {})).await;
+    let started = Server::start(config, Some(log.control()), Arc::new(|_| {})).await;
     let mut server = started.map_err(|error| match error {
         StartError::Site(_) => failed(EX_CONFIG, error),
         StartError::Listen { .. } => failed(EX_UNAVAILABLE, error),
     })?;
     tracing::info!(addresses = ?server.addresses(), metrics = ?server.metrics_address(), "listening");
     while signals.next().await == Signal::Reload {
-        match read() {
-            Ok(config) => match server.reload(config) {
-                Ok(()) => tracing::info!("reloaded"),
-                Err(faults) => refused(&faults),
-            },
-            Err(problems) => refused(&problems),
+        match server.reload(read()) {
+            Ok(()) => tracing::info!("reloaded"),
+            Err(faults) => refused(&faults),
         }
     }
     tracing::info!("draining; a second signal ends at once");
@@ -47,7 +43,7 @@ async fn serve(
 }
 
 /// A reload that is refused changes nothing.
-fn refused(reasons: &[impl Display]) {
+fn refused(reasons: &[Fault]) {
     for reason in reasons {
         tracing::error!("{reason}");
     }

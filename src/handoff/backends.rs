@@ -40,6 +40,20 @@ impl Backends {
         Self { servers: servers.collect(), settings: Arc::new(settings.clone()), hostname: hostname.into() }
     }
 
+    /// Keeps what `before` knows of the servers that both name, so that a reload has no moment in which nothing is
+    /// known of them. How clients are announced must be the same: what a server can do may depend on it.
+    #[must_use]
+    pub fn succeeding(mut self, before: &Self) -> Self {
+        if self.settings.identity == before.settings.identity {
+            for server in &mut self.servers {
+                if let Some(known) = before.servers.iter().find(|known| known.address == server.address) {
+                    *server = Arc::clone(known);
+                }
+            }
+        }
+        self
+    }
+
     /// What EHLO may offer: what every server that is up offers, or else every server that has ever said; a
     /// conservative set until one has.
     pub fn capabilities(&self) -> Arc<Capabilities> {

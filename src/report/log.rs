@@ -8,13 +8,14 @@ use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level as Severity, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -22,6 +23,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::text::is_printable;
 
@@ -151,32 +153,51 @@ impl From<Level> for LevelFilter {
 #[derive(Debug)]
 pub struct Log {
     _writer: WorkerGuard,
-    dropped: Dropped,
+    control: Control,
 }
 
 impl Log {
-    /// The count of lines that nobody would take.
-    pub fn dropped(&self) -> Dropped {
-        self.dropped.clone()
+    /// A handle on it.
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 }
 
-/// Counts the lines that were dropped because the reader was stuck.
+/// A handle on the running log; clones share it.
 #[derive(Clone, Debug)]
-pub struct Dropped(ErrorCounter);
+pub struct Control {
+    dropped: ErrorCounter,
+    dials: Dials,
+}
 
-impl Dropped {
-    /// Lines dropped since the start.
-    pub fn lines(&self) -> u64 {
-        self.0.dropped_lines() as u64
+impl Control {
+    /// Lines dropped since the start because the reader was stuck.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.dropped_lines() as u64
     }
+
+    /// Goes on with other settings.
+    pub fn configure(&self, settings: &Settings) {
+        self.dials.style.store(Arc::new(Style::new(settings)));
+        // Fails only where the log has ended.
+        let _ = self.dials.filter.reload(targets(settings));
+    }
+}
+
+/// What can be turned while the log is written.
+#[derive(Clone, Debug)]
+struct Dials {
+    style: Arc<ArcSwap<Style>>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 /// Starts the log of this process. A second log is an error.
 pub fn init(settings: &Settings) -> Result<Log, AlreadyLogging> {
-    let (writer, log) = writer(io::stdout());
-    subscriber(settings, writer).try_init().map_err(|_| AlreadyLogging)?;
-    Ok(log)
+    let (writer, guard) = writer(io::stdout());
+    let dropped = writer.error_counter();
+    let (subscriber, dials) = subscriber(settings, writer);
+    subscriber.try_init().map_err(|_| AlreadyLogging)?;
+    Ok(Log { _writer: guard, control: Control { dropped, dials } })
 }
 
 /// There is a log already.
@@ -184,42 +205,50 @@ pub fn init(settings: &Settings) -> Result<Log, AlreadyLogging> {
 #[error("this process has a log already")]
 pub struct AlreadyLogging;
 
-fn writer(sink: impl io::Write + Send + 'static) -> (NonBlocking, Log) {
-    let (writer, guard) = NonBlockingBuilder::default()
+fn writer(sink: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LINES_IN_FLIGHT)
         .thread_name("log")
-        .finish(sink);
-    let dropped = Dropped(writer.error_counter());
-    (writer, Log { _writer: guard, dropped })
+        .finish(sink)
 }
 
-fn subscriber<W>(settings: &Settings, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(settings: &Settings, writer: W) -> (impl Subscriber + Send + Sync, Dials)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let style = Arc::new(ArcSwap::from_pointee(Style::new(settings)));
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines(Arc::clone(&style))).with_writer(writer);
+    let (targets, filter) = reload::Layer::new(targets(settings));
+    (tracing_subscriber::registry().with(lines.with_filter(targets)), Dials { style, filter })
+}
+
+/// What is let through.
+fn targets(settings: &Settings) -> Targets {
     let level = LevelFilter::from(settings.level);
     // Libraries speak up when something is wrong, or when all is asked for.
     let libraries =
         if level == LevelFilter::TRACE { LevelFilter::DEBUG } else { level.min(LevelFilter::WARN) };
-    let targets = Targets::new()
+    Targets::new()
         .with_default(libraries)
         .with_target(env!("CARGO_CRATE_NAME"), level)
         .with_target("report", LevelFilter::OFF)
-        .with_target(settings.format.target(), level);
-    let lines = tracing_subscriber::fmt::layer().event_format(Lines::new(settings)).with_writer(writer);
-    tracing_subscriber::registry().with(lines.with_filter(targets))
+        .with_target(settings.format.target(), level)
 }
 
 /// Writes events as lines.
-struct Lines {
+struct Lines(Arc<ArcSwap<Style>>);
+
+/// What lines look like.
+#[derive(Debug)]
+struct Style {
     format: Format,
     /// `host postfix`
     origin: String,
     pid: u32,
 }
 
-impl Lines {
+impl Style {
     fn new(settings: &Settings) -> Self {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
@@ -239,7 +268,8 @@ where
         let severity = *event.metadata().level();
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
-        match self.format {
+        let style = self.0.load();
+        match style.format {
             Format::Json => {
                 writeln!(to, "{}", OneLine(&said.object(&time, severity, event.metadata().target())))
             }
@@ -247,7 +277,7 @@ where
             Format::Postscreen => {
                 let program = said.fields.remove("program");
                 let program = program.as_ref().and_then(Value::as_str).unwrap_or("postscreen");
-                let (origin, pid, word) = (&self.origin, self.pid, word(severity));
+                let (origin, pid, word) = (&style.origin, style.pid, word(severity));
                 writeln!(to, "{time} {origin}/{program}[{pid}]: {word}{}", OneLine(&said.sentence()))
             }
         }
@@ -372,7 +402,7 @@ pub(super) mod tests {
     pub(crate) fn logged(format: Format, level: Level, events: impl FnOnce()) -> Vec<String> {
         let (sink, settings) = (Sink::default(), Settings { format, level, ..Settings::default() });
         let writer = sink.clone();
-        tracing::subscriber::with_default(subscriber(&settings, move || writer.clone()), events);
+        tracing::subscriber::with_default(subscriber(&settings, move || writer.clone()).0, events);
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
@@ -408,6 +438,35 @@ pub(super) mod tests {
             matches!(&logged(Format::Postscreen, Level::Info, say)[..], [line] if line.ends_with(": line"))
         );
         assert!(logged(Format::Text, Level::Warn, say).is_empty());
+    }
+
+    #[test]
+    fn format_and_level_change_while_it_runs() {
+        let (sink, first) = (Sink::default(), Settings::default());
+        let writer = sink.clone();
+        let (subscriber, dials) = subscriber(&first, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let say = || {
+                tracing::info!(target: Format::Text.target(), "sentence");
+                tracing::info!(target: Format::Json.target(), "{{\"id\":1}}");
+                tracing::warn!("trouble");
+            };
+            say();
+            let control = |format, level| {
+                let settings = Settings { format, level, ..Settings::default() };
+                dials.style.store(Arc::new(Style::new(&settings)));
+                dials.filter.reload(targets(&settings)).unwrap();
+            };
+            control(Format::Json, Level::Info);
+            say();
+            control(Format::Text, Level::Error);
+            say();
+        });
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        let [sentence, _, object, trouble] = lines[..] else { panic!("{lines:?}") };
+        assert!(sentence.ends_with("INFO  sentence"), "{sentence}");
+        assert!(object.ends_with(r#""id":1}"#) && trouble.starts_with('{'), "{object} {trouble}");
     }
 
     #[test]
@@ -460,12 +519,14 @@ pub(super) mod tests {
     #[test]
     fn a_stuck_reader_costs_lines_and_no_time() {
         let (go, wait) = channel();
-        let (writer, log) = writer(Stuck(wait));
-        tracing::subscriber::with_default(subscriber(&Settings::default(), writer), || {
+        let (writer, _guard) = writer(Stuck(wait));
+        let dropped = writer.error_counter();
+        tracing::subscriber::with_default(subscriber(&Settings::default(), writer).0, || {
             (0..3 * LINES_IN_FLIGHT).for_each(|n| tracing::warn!(n, "line"));
         });
-        let expected = u64::try_from(2 * LINES_IN_FLIGHT).unwrap();
-        assert!((expected - 2..=expected).contains(&log.dropped().lines()), "{}", log.dropped().lines());
+        let expected = 2 * LINES_IN_FLIGHT;
+        let dropped = dropped.dropped_lines();
+        assert!((expected - 2..=expected).contains(&dropped), "{dropped}");
         drop(go);
     }
 

@@ -13,23 +13,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::listen::turn_away;
+use super::listen::{self, turn_away};
 use crate::limits::Full;
 
 /// How long the door stays shut after descriptors ran out; enough for some sessions to end.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Takes connections until `close` is called for, and hands each to `welcome`.
+/// Takes connections until `close` is called for, and hands each to `welcome`. Gives the socket back.
 pub(super) async fn run(
     listener: TcpListener,
     close: CancellationToken,
     mut welcome: impl FnMut(TcpStream, SocketAddr),
-) {
+) -> TcpListener {
     let mut spare = spare();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = close.cancelled() => return,
+            () = close.cancelled() => return listener,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -44,6 +44,20 @@ pub(super) async fn run(
             }
             // The client was gone before we came (ECONNABORTED, ENETDOWN …): nobody to serve, nothing to wait for.
             Err(_) => {}
+        }
+    }
+}
+
+/// Hands over those who wait in the queue of a socket that is about to be closed, which would reset them.
+pub(super) fn rest(listener: TcpListener, mut welcome: impl FnMut(TcpStream, SocketAddr)) {
+    // Asked of the kernel itself: the runtime may not have heard of them yet.
+    let Ok(listener) = listener.into_std() else { return };
+    // No more than a queue can hold, or a flood would keep it open.
+    for _ in 0..listen::BACKLOG {
+        let Ok((socket, peer)) = listener.accept() else { return };
+        let socket = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
+        if let Ok(socket) = socket {
+            welcome(socket, peer);
         }
     }
 }

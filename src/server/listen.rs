@@ -1,13 +1,13 @@
 //! Listening sockets: a deep backlog, options that accepted sockets inherit, and no second socket on one address.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// As deep as the kernel allows. With a backlog of 100, bursts of good clients meet lost SYNs.
-const BACKLOG: i32 = 65_535;
+pub(super) const BACKLOG: i32 = 65_535;
 
 /// Opens a listening socket on `address`.
 pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
@@ -23,7 +23,7 @@ pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Says `text` to a client that gets no seat, and closes; never waits for it.

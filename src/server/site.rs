@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::interval;
 
+use super::house::Front;
 use crate::allowlist::Allowlist;
 use crate::config::Config;
 use crate::connection::Site;
@@ -32,19 +33,25 @@ const RECHECKS: usize = 8;
 pub struct Fault(String);
 
 impl Fault {
-    fn new(fault: impl Display) -> Self {
+    pub(super) fn new(fault: impl Display) -> Self {
         Self(fault.to_string())
     }
 }
 
-/// Builds what connections meet. `before` is the site in force, whose health of DNS lists is taken over.
+/// Builds what connections meet. What is known of DNS, of its lists and of the backends is taken over from `before`.
 pub(super) fn build(
     config: &Config,
     allowlist: &Arc<Allowlist>,
     rates: &Rates,
-    before: Option<&Site>,
+    before: Option<&Front>,
 ) -> Result<Site, Vec<Fault>> {
-    let resolver = resolver(config).map_err(|fault| vec![fault])?;
+    // Servers that the system names may have changed, and nobody but a new resolver reads them.
+    let resolver = match before {
+        Some(before) if before.config.dns == config.dns && !config.dns.servers.is_empty() => {
+            before.site.resolver.clone()
+        }
+        _ => resolver(config).map_err(|fault| vec![fault])?,
+    };
     let screen = screen(config, resolver.clone());
     let policy = policy(config, resolver.clone());
     let tls = tls(config);
@@ -55,15 +62,17 @@ pub(super) fn build(
             return Err([screen.err(), policy.err(), tls].into_iter().flatten().flatten().collect());
         }
     };
+    let backends = Backends::new(&config.backend, &config.hostname);
+    let (screen, backends) = match before {
+        Some(Front { site, .. }) => (screen.succeeding(&site.screen), backends.succeeding(&site.backends)),
+        None => (screen, backends),
+    };
     Ok(Site {
         limits: config.limits.clone(),
-        screen: match before {
-            Some(before) => screen.succeeding(&before.screen),
-            None => screen,
-        },
+        screen,
         dialogue: Arc::new(config.dialogue.clone()),
         policy,
-        backends: Arc::new(Backends::new(&config.backend, &config.hostname)),
+        backends: Arc::new(backends),
         relay: config.relay.clone(),
         starttls: config.tls.starttls,
         tls,

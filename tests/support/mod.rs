@@ -19,6 +19,7 @@ pub mod mta;
 pub mod postfix;
 pub mod prescreen;
 pub mod talk;
+pub mod traffic;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -24,6 +24,9 @@ const CONFIG: &str = "prescreen.toml";
 /// The allowlist's file in the folder of a prescreen.
 const STORE: &str = "allowlist";
 
+/// Reloads by result.
+const RELOADS: &str = "prescreen_config_reloads_total";
+
 /// Connections by outcome.
 const CONNECTIONS: &str = "prescreen_connections_total";
 
@@ -32,6 +35,7 @@ const CONNECTIONS: &str = "prescreen_connections_total";
 pub struct Config {
     keys: BTreeMap<String, String>,
     listener: BTreeMap<String, String>,
+    more: Vec<SocketAddr>,
     /// Where prescreen listens for SMTP.
     pub smtp: SocketAddr,
     /// Where it answers `/metrics`, `/healthz` and `/readyz`.
@@ -47,7 +51,7 @@ impl Config {
     /// In front of whatever listens, or does not, at an address.
     pub fn before_address(backend: SocketAddr, resolver: SocketAddr) -> Self {
         let (smtp, admin) = (free_address(), free_address());
-        Self { keys: BTreeMap::new(), listener: BTreeMap::new(), smtp, admin }
+        Self { keys: BTreeMap::new(), listener: BTreeMap::new(), more: Vec::new(), smtp, admin }
             .set("hostname", "'mx.example.org'")
             // Every client of the tests is on loopback, and none of them is a friend.
             .set("mynetworks", "[]")
@@ -74,6 +78,18 @@ impl Config {
         self
     }
 
+    /// Listens at one more address.
+    pub fn listens_at(mut self, address: SocketAddr) -> Self {
+        self.more.push(address);
+        self
+    }
+
+    /// And no longer there.
+    pub fn listens_no_more_at(mut self, address: SocketAddr) -> Self {
+        self.more.retain(|other| *other != address);
+        self
+    }
+
     /// The file's text.
     pub fn toml(&self) -> String {
         let mut text = String::new();
@@ -83,6 +99,9 @@ impl Config {
         writeln!(text, "[[listen]]\naddress = '{}'", self.smtp).unwrap();
         for (key, value) in &self.listener {
             writeln!(text, "{key} = {value}").unwrap();
+        }
+        for address in &self.more {
+            writeln!(text, "[[listen]]\naddress = '{address}'").unwrap();
         }
         text
     }
@@ -163,6 +182,21 @@ impl Prescreen {
     /// What it runs with, unless it was reconfigured.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Writes another configuration where this one reads it, and nothing more.
+    pub fn rewrite(&mut self, config: Config) {
+        fs::write(self.config_file(), config.toml()).unwrap();
+        self.config = config;
+    }
+
+    /// Has it read its configuration again; `result` says what shall come of it: `ok` or `failed`.
+    #[track_caller]
+    pub fn reload(&self, result: &str) {
+        let labels = [&*format!("result=\"{result}\"")];
+        let before = self.metric(RELOADS, &labels);
+        self.signal("HUP");
+        self.await_metric(RELOADS, &labels, before + 1.0);
     }
 
     /// The process.

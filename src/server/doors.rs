@@ -1,0 +1,168 @@
+//! The sockets that clients and monitoring come in by.
+//!
+//! A new configuration changes them without a gap: what it adds is opened before anything is swapped, what it keeps
+//! stays the very same socket with all that waits in its queue, and what it drops is closed last, after its queue
+//! has been served.
+
+use std::mem;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::house::House;
+use super::{StartError, accept, listen};
+use crate::admin::http;
+use crate::config::Config;
+
+/// The sockets that are open.
+#[derive(Default)]
+pub(super) struct Doors {
+    clients: Vec<Entrance>,
+    metrics: Option<Entrance>,
+}
+
+/// A socket, and the task that takes connections from it. Dropped, it closes.
+struct Entrance {
+    /// The address as configured.
+    wanted: SocketAddr,
+    bound: SocketAddr,
+    /// Kept for whoever comes after us.
+    #[expect(dead_code, reason = "there is no successor yet")]
+    socket: TcpListener,
+    _open: DropGuard,
+}
+
+/// A socket that listens, and that nobody takes connections from yet.
+struct Opened {
+    wanted: SocketAddr,
+    bound: SocketAddr,
+    socket: TcpListener,
+    listener: tokio::net::TcpListener,
+}
+
+/// What a configuration makes of the doors; nothing that is open has been touched.
+pub(super) struct Plan {
+    clients: Vec<Choice>,
+    metrics: Option<Choice>,
+}
+
+enum Choice {
+    /// The one there is.
+    Keep(SocketAddr),
+    Open(Opened),
+}
+
+impl Doors {
+    /// Opens what `config` adds. An address that cannot be listened on fails the whole; all of them are told.
+    pub(super) fn plan(&self, config: &Config) -> Result<Plan, Vec<StartError>> {
+        let clients = config.listen.iter().map(|listener| choose(&self.clients, listener.address));
+        let metrics = config.metrics.listen.map(|address| choose(self.metrics.as_slice(), address));
+        let (mut plan, mut errors) = (Plan { clients: Vec::new(), metrics: None }, Vec::new());
+        for choice in clients {
+            match choice {
+                Ok(choice) => plan.clients.push(choice),
+                Err(error) => errors.push(error),
+            }
+        }
+        match metrics.transpose() {
+            Ok(choice) => plan.metrics = choice,
+            Err(error) => errors.push(error),
+        }
+        if errors.is_empty() { Ok(plan) } else { Err(errors) }
+    }
+
+    /// Makes it so.
+    pub(super) fn follow(&mut self, plan: Plan, house: &Arc<House>) {
+        let mut clients = mem::take(&mut self.clients);
+        for choice in plan.clients {
+            let entrance = kept_or(choice, &mut clients, |opened| for_clients(opened, house));
+            self.clients.extend(entrance);
+        }
+        let mut metrics: Vec<_> = self.metrics.take().into_iter().collect();
+        self.metrics = plan
+            .metrics
+            .and_then(|choice| kept_or(choice, &mut metrics, |opened| for_monitoring(opened, house)));
+    }
+
+    /// Takes no more clients.
+    pub(super) fn close(&mut self) {
+        self.clients.clear();
+    }
+
+    /// Where clients come in, in the order of the configuration.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.clients.iter().map(|entrance| entrance.bound).collect()
+    }
+
+    /// Where metrics are served.
+    pub(super) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|entrance| entrance.bound)
+    }
+}
+
+fn choose(open: &[Entrance], address: SocketAddr) -> Result<Choice, StartError> {
+    if open.iter().any(|entrance| entrance.wanted == address) {
+        return Ok(Choice::Keep(address));
+    }
+    Opened::new(address).map(Choice::Open).map_err(|error| StartError::Listen { address, error })
+}
+
+fn kept_or(
+    choice: Choice,
+    open: &mut Vec<Entrance>,
+    enter: impl FnOnce(Opened) -> Entrance,
+) -> Option<Entrance> {
+    match choice {
+        Choice::Open(opened) => Some(enter(opened)),
+        Choice::Keep(address) => {
+            let place = open.iter().position(|entrance| entrance.wanted == address)?;
+            Some(open.swap_remove(place))
+        }
+    }
+}
+
+impl Opened {
+    fn new(wanted: SocketAddr) -> std::io::Result<Self> {
+        let socket = listen::open(wanted)?;
+        let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
+        Ok(Self { wanted, bound: socket.local_addr()?, socket, listener })
+    }
+
+    fn entrance(self, open: CancellationToken) -> (Entrance, tokio::net::TcpListener) {
+        let Self { wanted, bound, socket, listener } = self;
+        (Entrance { wanted, bound, socket, _open: open.drop_guard() }, listener)
+    }
+}
+
+fn for_clients(opened: Opened, house: &Arc<House>) -> Entrance {
+    let address = opened.wanted;
+    let close = CancellationToken::new();
+    let (entrance, listener) = opened.entrance(close.clone());
+    let porters = house.porters.clone();
+    let house = Arc::clone(house);
+    porters.spawn(async move {
+        // Configured, or it would not have been opened.
+        let Some(mut door) = house.front.load().door(address) else { return };
+        let mut welcome = |socket, peer| house.welcome(socket, peer, address, &mut door);
+        let listener = accept::run(listener, close, &mut welcome).await;
+        // They have been told that somebody is here; a successor has the queue and will see to them.
+        if !house.is_handed_over() {
+            accept::rest(listener, welcome);
+        }
+    });
+    entrance
+}
+
+fn for_monitoring(opened: Opened, house: &Arc<House>) -> Entrance {
+    let close = CancellationToken::new();
+    let (entrance, listener) = opened.entrance(close.clone());
+    let house = Arc::clone(house);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = http::serve(listener, house) => {}
+            () = close.cancelled() => {}
+        }
+    });
+    entrance
+}

@@ -1,0 +1,206 @@
+//! What outlives a reload, and what a connection meets when it comes in.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Observer, listen};
+use crate::admin::http::{Answers, Readiness};
+use crate::allowlist::Allowlist;
+use crate::config::{Config, Listener, ProxyProtocol};
+use crate::connection::{self, Arrival, Door, Site};
+use crate::limits::{Acquaintance, Full, Seats};
+use crate::metrics::{Configuration, Metrics, Snapshot};
+use crate::proxy_protocol::Endpoints;
+use crate::rate::Rates;
+use crate::report::{Outcome, Report, log};
+use crate::tls::Acceptor;
+
+/// What outlives a reload.
+pub(super) struct House {
+    pub(super) front: ArcSwap<Front>,
+    pub(super) seats: Seats,
+    pub(super) metrics: Metrics,
+    pub(super) allowlist: Arc<Allowlist>,
+    pub(super) rates: Rates,
+    pub(super) configuration: Mutex<Configuration>,
+    pub(super) log: Option<log::Control>,
+    pub(super) observer: Observer,
+    /// Those who take connections.
+    pub(super) porters: TaskTracker,
+    pub(super) sessions: TaskTracker,
+    /// No more clients are taken.
+    pub(super) closed: CancellationToken,
+    /// Those who talk are told to come back later.
+    pub(super) drain: CancellationToken,
+    /// Time is up for whoever is still here.
+    pub(super) cut: CancellationToken,
+    handed_over: AtomicBool,
+}
+
+/// What a configuration brings, swapped whole: a connection meets all of one, or all of the next.
+pub(super) struct Front {
+    pub(super) config: Config,
+    pub(super) site: Arc<Site>,
+    /// How each listener learns who its clients are, by the address in the configuration.
+    doors: HashMap<SocketAddr, Arc<Door>>,
+}
+
+impl Front {
+    pub(super) fn new(config: Config, site: Arc<Site>) -> Self {
+        let doors = config.listen.iter().map(|listener| (listener.address, Arc::new(door(listener))));
+        Self { doors: doors.collect(), config, site }
+    }
+
+    pub(super) fn door(&self, address: SocketAddr) -> Option<Arc<Door>> {
+        self.doors.get(&address).cloned()
+    }
+}
+
+fn door(listener: &Listener) -> Door {
+    match listener.proxy_protocol {
+        ProxyProtocol::Off => Door::Open,
+        ProxyProtocol::Required => {
+            Door::Announced { trusted: listener.trusted.clone(), time_limit: listener.proxy_timeout }
+        }
+    }
+}
+
+impl House {
+    pub(super) fn new(
+        front: Front,
+        allowlist: Arc<Allowlist>,
+        rates: Rates,
+        log: Option<log::Control>,
+        observer: Observer,
+    ) -> Self {
+        let now = SystemTime::now();
+        Self {
+            front: ArcSwap::from_pointee(front),
+            seats: Seats::default(),
+            metrics: Metrics::new(now),
+            allowlist,
+            rates,
+            configuration: Mutex::new(Configuration::first(now)),
+            log,
+            observer,
+            porters: TaskTracker::new(),
+            sessions: TaskTracker::new(),
+            closed: CancellationToken::new(),
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            handed_over: AtomicBool::new(false),
+        }
+    }
+
+    /// A successor serves our sockets from now on.
+    #[expect(dead_code, reason = "there is no successor yet")]
+    pub(super) fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.front.load().site)
+    }
+
+    /// Gives a client a seat and a task, or turns it away. It came in at the listener that the configuration knows
+    /// as `address`; `door` is what that asked for when it was last told, which is what counts for those who still
+    /// wait there when it is gone.
+    pub(super) fn welcome(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        address: SocketAddr,
+        door: &mut Arc<Door>,
+    ) {
+        let Ok(server) = socket.local_addr() else { return };
+        let ends = Endpoints { client: canonical(peer), server: canonical(server) };
+        let front = self.front.load();
+        if let Some(now) = front.door(address) {
+            *door = now;
+        }
+        let site = Arc::clone(&front.site);
+        let seat = match self.seats.take(&site.limits, self.acquaintance(ends)) {
+            Ok(seat) => seat,
+            Err(full) => return self.turn_away(&socket, ends, full),
+        };
+        let house = Arc::clone(self);
+        let arrival = Box::new(Arrival { socket, ends, door: Arc::clone(door), seat });
+        self.sessions.spawn(async move {
+            let mut report = Report::new(ends, SystemTime::now());
+            tokio::select! {
+                biased;
+                () = house.cut.cancelled() => report.end(Outcome::Cut),
+                () = connection::serve(arrival, &site, &house.drain, &mut report) => {}
+            }
+            house.record(&report);
+        });
+    }
+
+    fn turn_away(&self, socket: &TcpStream, ends: Endpoints, full: Full) {
+        listen::turn_away(socket, &full.reply().to_wire());
+        let mut report = Report::new(ends, SystemTime::now());
+        report.end(Outcome::Busy(full));
+        self.record(&report);
+    }
+
+    fn record(&self, report: &Report) {
+        self.metrics.observe(report);
+        (self.observer)(report);
+    }
+
+    fn acquaintance(&self, ends: Endpoints) -> Acquaintance {
+        // The tests look it up, and are counted for it.
+        if self.allowlist.knows(self.allowlist.key(ends.client.ip())) {
+            Acquaintance::Known
+        } else {
+            Acquaintance::Stranger
+        }
+    }
+}
+
+impl Answers for House {
+    fn metrics(&self) -> String {
+        let site = self.site();
+        self.metrics.render(&Snapshot {
+            seats: self.seats.totals(),
+            limits: site.limits.clone(),
+            dns: site.resolver.totals(),
+            lists: site.screen.list_statistics(),
+            rechecked: site.screen.rechecked(),
+            allowlist: self.allowlist.totals(),
+            backends: site.backends.totals(),
+            relay: crate::relay::totals(),
+            certificates: site.tls.as_ref().map(Acceptor::expiries).unwrap_or_default(),
+            configuration: *self.configuration.lock(),
+            log_dropped: self.log.as_ref().map_or(0, log::Control::dropped),
+        })
+    }
+
+    fn readiness(&self) -> Readiness {
+        if self.closed.is_cancelled() {
+            return Readiness::NotReady("shutting down".to_owned());
+        }
+        if !self.site().backends.healthy() {
+            return Readiness::NotReady("no backend answers".to_owned());
+        }
+        Readiness::Ready
+    }
+}
+
+/// An IPv4 client of an IPv6 listener is an IPv4 client.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

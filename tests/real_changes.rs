@@ -1,0 +1,142 @@
+//! Changes without a dropped session: another configuration, another program.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::LazyLock;
+
+use support::dns::Dns;
+use support::postfix::Postfix;
+use support::prescreen::Config;
+use support::talk::Talk;
+use support::traffic::Traffic;
+use support::{client, eventually, free_address};
+
+static POSTFIX: LazyLock<Postfix> = LazyLock::new(Postfix::start);
+static DNS: LazyLock<Dns> = LazyLock::new(|| Dns::start(&[]));
+
+const SENDER: &str = "sender@example.com";
+const FRESH: &str = "prescreen_config_last_reload_successful";
+const MEMORY: &str = "prescreen_resident_memory_bytes";
+
+fn config() -> Config {
+    Config::before(&POSTFIX, &DNS)
+}
+
+/// How often the longer tests do what they do; by hand it can be more.
+fn times(variable: &str, usual: u32) -> u32 {
+    std::env::var(variable).map_or(usual, |number| number.parse().expect("a number"))
+}
+
+fn greets(address: SocketAddr, from: u8) {
+    Talk::greeted(client(from), address).ask("QUIT", "221 ");
+}
+
+#[test]
+fn a_reload_takes_everything_and_running_sessions_keep_theirs() {
+    let mut prescreen = config().start();
+    let mut before = Talk::greeted(client(20), prescreen.smtp);
+    let (other, metrics) = (free_address(), free_address());
+    let old_metrics = prescreen.config().admin;
+    let mut changed =
+        prescreen.config().clone().set("smtp.banner", "'mx.example.org says hello'").listens_at(other);
+    changed.admin = metrics;
+    let changed = changed.set("metrics.listen", &format!("'{metrics}'")).set("log.format", "'text'");
+    prescreen.rewrite(changed);
+    prescreen.signal("HUP");
+    prescreen.await_status("/healthz", 200);
+    prescreen.await_metric("prescreen_config_reloads_total", &["result=\"ok\""], 1.0);
+
+    let mut after = Talk::connect(client(21), prescreen.smtp);
+    assert_eq!(after.expect("220 ").text(), "220 mx.example.org says hello");
+    greets(other, 22);
+    assert_eq!(before.envelope(SENDER, "reloaded@example.org").code, 250, "{}", before.record());
+    before.ask("QUIT", "221 ");
+    eventually("the old metrics address to be closed", || TcpStream::connect(old_metrics).err());
+    assert!(prescreen.log().lines().any(|line| line.contains(" INFO ")), "the log is written as text now");
+
+    let mut waiting = Talk::connect(client(23), other);
+    let fewer = prescreen.config().clone().listens_no_more_at(other);
+    prescreen.rewrite(fewer);
+    prescreen.reload("ok");
+    eventually("the listener to be closed", || TcpStream::connect(other).err());
+    waiting.expect("220 ");
+    waiting.ask("QUIT", "221 ");
+    greets(prescreen.smtp, 24);
+}
+
+#[test]
+fn a_reload_is_refused_whole_and_says_why() {
+    let mut prescreen = config().start();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = taken.local_addr().unwrap();
+    let good = prescreen.config().clone();
+    let too_much = good.clone().set("smtp.banner", "'never said'");
+    for (bad, reason) in [
+        (too_much.clone().set("screen.greet_wait", "'6 parsecs'"), "parsecs"),
+        (
+            too_much.clone().set("restrictions.client", "'check_client_access texthash:/nonexistent'"),
+            "/nonexistent",
+        ),
+        (too_much.clone().listens_at(nowhere), "cannot listen on"),
+        (
+            too_much.set("allowlist.max_entries", "7"),
+            "allowlist.max_entries cannot change while prescreen runs",
+        ),
+    ] {
+        prescreen.rewrite(bad);
+        prescreen.reload("failed");
+        assert_eq!(prescreen.metric(FRESH, &[]), 0.0);
+        prescreen.await_log(reason);
+        let mut talk = Talk::connect(client(25), prescreen.smtp);
+        assert_eq!(talk.expect("220 ").text(), "220 mx.example.org ESMTP");
+        talk.ask("QUIT", "221 ");
+    }
+    prescreen.rewrite(good);
+    prescreen.reload("ok");
+    assert_eq!(prescreen.metric(FRESH, &[]), 1.0);
+}
+
+#[test]
+fn a_changed_table_counts_at_once_when_it_is_told_to_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("senders");
+    fs::write(&table, "nobody@example.net REJECT\n").unwrap();
+    let list = format!("'check_sender_access texthash:{}'", table.display());
+    let prescreen = config().set("restrictions.sender", &list).start();
+    let code = |from| {
+        let mut talk = Talk::greeted(client(from), prescreen.smtp);
+        talk.envelope(SENDER, "table@example.org").code
+    };
+    assert_eq!(code(26), 250);
+    fs::write(&table, "sender@example.com REJECT not you\n").unwrap();
+    prescreen.reload("ok");
+    assert_eq!(code(27), 554);
+}
+
+#[test]
+fn reloads_under_load_drop_nobody_and_take_no_memory() {
+    let times = times("RELOADS", 150);
+    let mut prescreen = config().set("screen.greet_wait", "'50ms'").start();
+    let traffic = Traffic::start(prescreen.smtp, 8, None);
+    let (other, one) = (free_address(), prescreen.config().clone());
+    let two = one.clone().listens_at(other);
+    traffic.flow(20);
+    let mut settled = 0.0;
+    for turn in 0..times {
+        prescreen.rewrite(if turn % 2 == 0 { two.clone() } else { one.clone() });
+        prescreen.reload("ok");
+        if turn == times / 3 {
+            settled = prescreen.metric(MEMORY, &[]);
+        }
+    }
+    traffic.flow(20);
+    let grown = prescreen.metric(MEMORY, &[]) - settled;
+    let tally = traffic.stop();
+    println!("{times} reloads, {} connections served, memory {settled} bytes and {grown} more", tally.served);
+    assert!(tally.complaints.is_empty(), "{tally:?}");
+    assert!(grown < settled / 10.0, "{settled} bytes and {grown} more");
+}
