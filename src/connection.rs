@@ -443,15 +443,15 @@ impl<'a> Visit<'a> {
         let (Some(acceptor), Stream::Plain(socket)) = (&self.site.tls, self.stream) else {
             return Err(Ended(Outcome::BadTls));
         };
-        let tls = acceptor.accept(socket).await.map_err(|_| Ended(Outcome::BadTls))?;
-        let stream = Stream::Tls(Box::new(tls));
+        let stream = acceptor.accept(socket).await.map_err(|_| Ended(Outcome::BadTls))?;
         if let Some((protocol, cipher, bits)) = stream.agreed() {
             let facts = TlsFacts { protocol, cipher, bits };
             self.report.secured(facts.clone());
             handoff.secured(facts.clone());
             session.secured(facts);
         }
-        Ok(Box::new(Self { stream, ..*self }))
+        // A new buffer: whatever was said in clear, nothing of it can be read inside TLS.
+        Ok(Box::new(Self { stream, input: LineBuffer::new(), ..*self }))
     }
 
     /// What EHLO may offer to this client.
@@ -519,7 +519,7 @@ impl Pair<'_> {
         let stop = std::future::pending();
         let transfer = match visit.stream {
             Stream::Plain(client) => relay::splice(client, backend, early, settings, stop).await,
-            Stream::Tls(client) => relay::copy(client, backend, early, settings, stop).await,
+            client @ Stream::Tls(_) => relay::copy(client, backend, early, settings, stop).await,
         };
         visit.report.relayed(transfer);
         outcome

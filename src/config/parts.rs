@@ -25,9 +25,9 @@ pub(super) fn check(config: &Config, origins: &Origins, names: &Names) -> Findin
         warnings: Vec::new(),
     };
     if config.tls.starttls == Starttls::Terminate
-        && let Err(error) = Acceptor::new(&config.tls)
+        && let Err(errors) = Acceptor::new(&config.tls, None)
     {
-        findings.problems.push(Problem::of(origins, "tls.certificates", error.to_string()));
+        findings.problems.extend(of("tls.certificates", errors));
     }
     match Policy::new(config.policy.clone(), unasked(), &config.base) {
         Ok(policy) => {

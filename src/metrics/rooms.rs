@@ -9,6 +9,7 @@ use crate::allowlist::{self, StoreState};
 use crate::handoff::{Health, Phase, Trouble};
 use crate::limits::{self, State};
 use crate::screen::{ListStatistics, Malfunction, Rechecked};
+use crate::tls::{self, Handshake};
 use crate::{dns, handoff, relay};
 
 /// What other rooms have counted, at the moment at which somebody asks.
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub relay: relay::Totals,
     /// Until when certificates are valid, by the files that they come from.
     pub certificates: Vec<(PathBuf, SystemTime)>,
+    /// TLS with clients, where it ends here.
+    pub tls: Option<tls::Totals>,
     /// The configuration in force.
     pub configuration: Configuration,
     /// Log lines dropped.
@@ -95,6 +98,7 @@ impl Snapshot {
         backends(page, &self.backends);
         relay(page, &self.relay);
         certificates(page, &self.certificates);
+        self.tls.iter().for_each(|totals| tls(page, totals));
         configuration(page, &self.configuration);
     }
 }
@@ -211,6 +215,16 @@ fn certificates(page: &mut Page, certificates: &[(PathBuf, SystemTime)]) {
     let files: Vec<_> = certificates.iter().map(|(file, _)| file.display().to_string()).collect();
     let expiries = certificates.iter().map(|(_, expires)| since_epoch(*expires));
     page.family(&table::CERTIFICATE_EXPIRY, files.iter().map(|file| [file.as_str()]).zip(expiries));
+}
+
+fn tls(page: &mut Page, totals: &tls::Totals) {
+    page.family(
+        &table::CERTIFICATE_RELOADS,
+        [(["ok"], totals.reloads), (["failed"], totals.reload_failures)],
+    );
+    page.single(&table::CERTIFICATE_FRESH, u8::from(!totals.stale));
+    let results = Handshake::ALL.into_iter().map(|handshake| [handshake.as_str()]);
+    page.family(&table::HANDSHAKES, results.zip(totals.handshakes));
 }
 
 /// Seconds.

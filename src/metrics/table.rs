@@ -146,6 +146,15 @@ table! {
     CERTIFICATE_EXPIRY = Family::gauge(
         "prescreen_tls_certificate_expiry_timestamp_seconds", &["certificate"],
         "Until when a certificate is valid, in seconds since the epoch, by the file that it comes from.");
+    CERTIFICATE_RELOADS = Family::counter(
+        "prescreen_tls_certificate_reloads_total", &["result"],
+        "Times that certificate files had changed: ok, or failed, so that the certificates in use went on.");
+    CERTIFICATE_FRESH = Family::gauge(
+        "prescreen_tls_certificate_last_reload_successful", &[],
+        "1 if the certificates in use are those of the files; 0 if the files have changed and cannot be used.");
+    HANDSHAKES = Family::counter(
+        "prescreen_tls_handshakes_total", &["result"],
+        "TLS handshakes with clients by result: full, resumed (by a ticket), failed, timed_out.");
     CONFIG_RELOADS = Family::counter(
         "prescreen_config_reloads_total", &["result"],
         "Reloads of the configuration: ok, or failed, so that the one before went on.");

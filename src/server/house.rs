@@ -184,6 +184,7 @@ impl Answers for House {
             backends: site.backends.totals(),
             relay: crate::relay::totals(),
             certificates: site.tls.as_ref().map(Acceptor::expiries).unwrap_or_default(),
+            tls: site.tls.as_ref().map(Acceptor::totals).unwrap_or_default(),
             configuration: *self.configuration.lock(),
             log_dropped: self.log.as_ref().map_or(0, log::Control::dropped),
         })

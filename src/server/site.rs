@@ -54,12 +54,11 @@ pub(super) fn build(
     };
     let screen = screen(config, resolver.clone());
     let policy = policy(config, resolver.clone());
-    let tls = tls(config);
+    let tls = tls(config, before.and_then(|before| before.tls.as_ref()));
     let (screen, policy, tls) = match (screen, policy, tls) {
         (Ok(screen), Ok(policy), Ok(tls)) => (screen, policy, tls),
         (screen, policy, tls) => {
-            let tls = tls.err().map(|fault| vec![fault]);
-            return Err([screen.err(), policy.err(), tls].into_iter().flatten().flatten().collect());
+            return Err([screen.err(), policy.err(), tls.err()].into_iter().flatten().flatten().collect());
         }
     };
     let backends = Backends::new(&config.backend, &config.hostname);
@@ -101,9 +100,11 @@ pub fn policy(config: &Config, resolver: Resolver) -> Result<Policy, Vec<Fault>>
         .map_err(|problems| problems.into_iter().map(Fault::new).collect())
 }
 
-fn tls(config: &Config) -> Result<Option<Acceptor>, Fault> {
+fn tls(config: &Config, before: Option<&Acceptor>) -> Result<Option<Acceptor>, Vec<Fault>> {
     match config.tls.starttls {
-        Starttls::Terminate => Acceptor::new(&config.tls).map(Some).map_err(Fault::new),
+        Starttls::Terminate => Acceptor::new(&config.tls, before)
+            .map(Some)
+            .map_err(|errors| errors.into_iter().map(Fault::new).collect()),
         Starttls::Passthrough | Starttls::Off => Ok(None),
     }
 }
@@ -119,27 +120,34 @@ pub(super) fn background(site: &Arc<Site>, config: &Config) -> JoinSet<()> {
     }
     let tested = Arc::clone(site);
     tasks.spawn(async move { tested.screen.run_self_tests().await });
-    let tables = [site.screen.tables(), site.policy.files().to_vec(), config.files()].concat();
-    tasks.spawn(async move { follow_files(tables).await });
+    let certificates = site.tls.as_ref().map(Acceptor::certificates);
+    let followers = [
+        site.screen.tables(),
+        site.policy.files().to_vec(),
+        config.files(),
+        certificates.into_iter().collect(),
+    ];
+    tasks.spawn(async move { follow_files(followers.concat()).await });
     tasks
 }
 
-/// Reads tables again when their files change; a broken new version is told of once, and the old one stays.
-async fn follow_files(tables: Vec<Arc<dyn Refresh>>) {
-    let tables = Arc::new(tables);
+/// Reads tables and certificates again when their files change; a broken new version is told of once, and the old one
+/// stays.
+async fn follow_files(followers: Vec<Arc<dyn Refresh>>) {
+    let followers = Arc::new(followers);
     let mut ticks = interval(LOOK_AT_FILES);
     loop {
         ticks.tick().await;
-        let tables = Arc::clone(&tables);
+        let followers = Arc::clone(&followers);
         // Off the network path: a table may be large and its disk slow.
-        let _ = spawn_blocking(move || tables.iter().for_each(|table| tell(table.refresh()))).await;
+        let _ = spawn_blocking(move || followers.iter().for_each(|file| tell(file.refresh()))).await;
     }
 }
 
 fn tell(refreshed: Refreshed) {
     match refreshed {
         Refreshed::Unchanged => {}
-        Refreshed::Replaced(files) => tracing::info!(?files, "tables read again"),
+        Refreshed::Replaced(files) => tracing::info!(?files, "files read again"),
         Refreshed::Kept(errors) => {
             for error in errors {
                 tracing::warn!("{error}; the version in use stays");

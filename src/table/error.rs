@@ -15,13 +15,13 @@ pub struct LookupError {
     pub what: String,
 }
 
-/// A table that cannot be loaded.
+/// A table, or something else that follows its files, that cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// `type:name` itself is wrong, or its file cannot be read.
+    /// What is named is wrong as a whole, or its file cannot be read.
     #[error("{spec}: {what}")]
     Spec {
-        /// The text as configured.
+        /// The text as configured, `type:name` of a table.
         spec: String,
         /// What is wrong and what would be right.
         what: String,

@@ -25,6 +25,12 @@ pub struct File {
 type Stamp = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
 
 impl File {
+    /// The file as it is now, unread.
+    pub fn at(path: PathBuf) -> Self {
+        let stamp = fs::metadata(&path).ok().as_ref().map(stamp);
+        Self { path, stamp }
+    }
+
     /// Reads the file whole. The stamp is taken first: what is written meanwhile shows as a change later.
     pub(super) fn read(path: PathBuf) -> io::Result<(Self, Vec<u8>)> {
         // Looked at before it is opened, because opening a FIFO waits for a writer.
@@ -45,8 +51,7 @@ impl File {
 
     /// The file as it is now.
     pub(super) fn now(&self) -> Self {
-        let stamp = fs::metadata(&self.path).ok().as_ref().map(stamp);
-        Self { path: self.path.clone(), stamp }
+        Self::at(self.path.clone())
     }
 
     /// Whether the file on disk is no longer the one that was read.

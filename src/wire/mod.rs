@@ -23,7 +23,9 @@ const LINGER_BYTES: usize = 64 * 1024;
 
 /// Waits until `stream` has something, and hands it to `take`; returns how many bytes, 0 at the end of the stream.
 ///
-/// The scratch lives on the stack of one poll, so a connection that waits here holds no buffer.
+/// What is there is taken together, although TLS gives its records one by one: whether a client has spoken out of turn
+/// is told by what lies behind a line. The scratch lives on the stack of one poll, so a connection that waits here
+/// holds no buffer.
 pub async fn fill<S>(stream: &mut S, mut take: impl FnMut(&[u8])) -> io::Result<usize>
 where
     S: AsyncRead + Unpin,
@@ -31,15 +33,19 @@ where
     std::future::poll_fn(|cx| {
         let mut scratch = [MaybeUninit::uninit(); CHUNK];
         let mut buf = ReadBuf::uninit(&mut scratch);
-        match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) => {
-                let read = buf.filled();
-                take(read);
-                Poll::Ready(Ok(read.len()))
+        loop {
+            let before = buf.filled().len();
+            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+                Poll::Pending if before == 0 => return Poll::Pending,
+                Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) if buf.filled().len() > before && buf.remaining() > 0 => {}
+                // An end or an error behind the last byte shows again when somebody asks for more.
+                _ => break,
             }
         }
+        let read = buf.filled();
+        take(read);
+        Poll::Ready(Ok(read.len()))
     })
     .await
 }
@@ -85,6 +91,16 @@ mod tests {
     use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
+
+    /// As TLS does, whose records come one by one.
+    #[tokio::test]
+    async fn what_is_there_is_taken_together() {
+        let mut pieces = (&b"EHLO x\r\n"[..]).chain(&b"MAIL"[..]);
+        let mut taken: Vec<u8> = Vec::new();
+        assert_eq!(fill(&mut pieces, |bytes| taken.extend(bytes)).await.unwrap(), 12);
+        assert_eq!(taken, b"EHLO x\r\nMAIL");
+        assert_eq!(fill(&mut pieces, |_| {}).await.unwrap(), 0);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_is_given_up() {

@@ -71,7 +71,7 @@ pub(super) fn tls(tls: &mut tls::Settings) -> Section<'_> {
             "PEM files; chosen by the name that the client asks for, the first serves all others."),
         key("handshake_time_limit", one(&mut tls.handshake_time_limit, time(Seconds, MOMENT)),
             "How long a handshake may take."),
-        key("handshake_count_limit", one(&mut tls.handshake_count_limit, number(1..=usize::MAX)),
+        key("handshake_count_limit", one(&mut tls.handshake_count_limit, number(1..=1_000_000)),
             "How many handshakes run at once; the rest wait within their time limit."),
     ])
 }
