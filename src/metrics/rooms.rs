@@ -34,7 +34,7 @@ pub struct Snapshot {
     /// Until when certificates are valid, by the files that they come from.
     pub certificates: Vec<(PathBuf, SystemTime)>,
     /// TLS with clients, where it ends here.
-    pub tls: Option<tls::Totals>,
+    pub tls: tls::Totals,
     /// The configuration in force.
     pub configuration: Configuration,
     /// Log lines dropped.
@@ -98,7 +98,7 @@ impl Snapshot {
         backends(page, &self.backends);
         relay(page, &self.relay);
         certificates(page, &self.certificates);
-        self.tls.iter().for_each(|totals| tls(page, totals));
+        tls(page, &self.tls);
         configuration(page, &self.configuration);
     }
 }
