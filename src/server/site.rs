@@ -54,7 +54,7 @@ pub(super) fn build(
     };
     let screen = screen(config, resolver.clone());
     let policy = policy(config, resolver.clone());
-    let tls = tls(config, before.and_then(|before| before.tls.as_ref()));
+    let tls = tls(config, before.and_then(|before| before.site.tls.as_ref()));
     let (screen, policy, tls) = match (screen, policy, tls) {
         (Ok(screen), Ok(policy), Ok(tls)) => (screen, policy, tls),
         (screen, policy, tls) => {
