@@ -1,4 +1,4 @@
-//! The HTTP endpoint: `/metrics`, `/healthz`, `/readyz`.
+//! The HTTP endpoint: `/metrics`, `/healthz`, `/readyz`, and a status page at `/`.
 //!
 //! It stands on a port of its own and may be asked by anybody who reaches that, so it is bounded like the front
 //! door: few connections at once, little time for a request, no body read. It changes nothing: there is no path here
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -20,6 +20,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+
+use super::page::{self as status_page, Status};
 
 /// Connections at once; a Prometheus needs one, a probe another.
 const CONNECTIONS: usize = 32;
@@ -35,6 +37,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Prometheus' text format.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const HTML_TYPE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+/// Whatever came into the page, a browser would load and run nothing.
+const NOTHING_ELSE: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 const TEXT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// What the endpoint is asked for.
@@ -44,6 +51,9 @@ pub trait Answers: Send + Sync + 'static {
 
     /// Whether mail can come in.
     fn readiness(&self) -> Readiness;
+
+    /// What the status page shows.
+    fn status(&self) -> Status;
 }
 
 /// Whether mail can come in.
@@ -109,6 +119,11 @@ async fn answer(request: &Request<Incoming>, answers: Arc<impl Answers>) -> Resp
         return response;
     }
     match request.uri().path() {
+        "/" => {
+            let mut response = page(StatusCode::OK, HTML_TYPE, status_page::html(&answers.status()));
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, NOTHING_ELSE);
+            response
+        }
         "/metrics" => match tokio::task::spawn_blocking(move || answers.metrics()).await {
             Ok(text) => page(StatusCode::OK, METRICS_TYPE, text),
             Err(_) => page(StatusCode::INTERNAL_SERVER_ERROR, TEXT_TYPE, "no metrics\n".to_owned()),
@@ -120,7 +135,9 @@ async fn answer(request: &Request<Incoming>, answers: Arc<impl Answers>) -> Resp
                 page(StatusCode::SERVICE_UNAVAILABLE, TEXT_TYPE, format!("not ready: {why}\n"))
             }
         },
-        _ => page(StatusCode::NOT_FOUND, TEXT_TYPE, "there are /metrics, /healthz and /readyz\n".to_owned()),
+        _ => {
+            page(StatusCode::NOT_FOUND, TEXT_TYPE, "there are /, /metrics, /healthz and /readyz\n".to_owned())
+        }
     }
 }
 
@@ -139,6 +156,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::metrics::{Hour, Snapshot};
 
     struct Fixed(Readiness);
 
@@ -149,6 +167,17 @@ mod tests {
 
         fn readiness(&self) -> Readiness {
             self.0.clone()
+        }
+
+        fn status(&self) -> Status {
+            Status {
+                hostname: "mx.example.org".to_owned(),
+                uptime: Duration::ZERO,
+                readiness: self.readiness(),
+                snapshot: Snapshot::default(),
+                hour: Hour::default(),
+                busiest: 0.0,
+            }
         }
     }
 
@@ -172,14 +201,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_three_pages_are_there_and_nothing_else() {
+    async fn the_four_pages_are_there_and_nothing_else() {
         let address = endpoint(Readiness::Ready).await;
         let metrics = get(address, "/metrics").await;
         assert!(metrics.starts_with("HTTP/1.1 200") && metrics.ends_with("prescreen_up 1\n"), "{metrics}");
         assert!(metrics.contains("text/plain; version=0.0.4"), "{metrics}");
         assert!(get(address, "/healthz").await.ends_with("alive\n"));
         assert!(get(address, "/readyz").await.ends_with("ready\n"));
-        assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
+        let status = get(address, "/").await;
+        assert!(
+            status.starts_with("HTTP/1.1 200") && status.contains("text/html; charset=utf-8"),
+            "{status}"
+        );
+        assert!(status.contains("default-src 'none'") && status.contains("mx.example.org"), "{status}");
+        assert!(get(address, "/index.html").await.starts_with("HTTP/1.1 404"));
         assert!(get(address, "/metrics/../etc/passwd").await.starts_with("HTTP/1.1 404"));
     }
 

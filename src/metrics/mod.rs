@@ -9,18 +9,21 @@
 
 mod busiest;
 mod family;
+mod hour;
 mod process;
 mod rooms;
 mod table;
 
 pub use family::{Family, Kind};
+pub use hour::Hour;
 pub use rooms::{Configuration, Freshness, Snapshot};
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use metrics::{Counter, Histogram, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::Mutex;
 
 use crate::allowlist::Test;
 use crate::limits::State;
@@ -38,7 +41,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// `[metrics]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Where `/metrics`, `/healthz` and `/readyz` are served. Default: none, nowhere.
+    /// Where `/metrics`, `/healthz`, `/readyz` and, at `/`, a status page are served. Default: none, nowhere.
     pub listen: Option<SocketAddr>,
 }
 
@@ -48,6 +51,8 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     started: SystemTime,
+    begun: Instant,
+    hour: Mutex<Hour>,
     connections: [Counter; Outcome::ALL.len()],
     durations: [Histogram; State::ALL.len()],
     tests: [[Counter; TestResult::ALL.len()]; Test::ALL.len()],
@@ -74,6 +79,8 @@ impl Metrics {
         Self {
             handle: recorder.handle(),
             started: now,
+            begun: Instant::now(),
+            hour: Mutex::default(),
             connections: Outcome::ALL
                 .map(|outcome| table::CONNECTIONS.register_counter(&recorder, &[outcome.as_str()])),
             durations: State::ALL
@@ -112,6 +119,7 @@ impl Metrics {
         if let Some(place) = Outcome::ALL.iter().position(|known| *known == outcome) {
             self.connections[place].increment(1);
         }
+        self.hour.lock().note(self.minute(), outcome);
         self.durations[report.stage() as usize].record(duration);
         self.busiest.note(report.ends().client.ip().to_canonical());
         for (test, result) in report.tests() {
@@ -159,6 +167,27 @@ impl Metrics {
         self.process(&mut page, snapshot.log_dropped);
         text.push_str(&page.into_string());
         text
+    }
+
+    /// The outcomes of the last hour.
+    pub fn last_hour(&self) -> Hour {
+        let mut hour = self.hour.lock();
+        hour.turn(self.minute());
+        hour.clone()
+    }
+
+    /// The share of the last connections that one address had; 0 while there were few.
+    pub fn busiest(&self) -> f64 {
+        self.busiest.share()
+    }
+
+    /// How long this process has been running.
+    pub fn uptime(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn minute(&self) -> u64 {
+        self.uptime().as_secs() / 60
     }
 
     /// Tidies histograms, for ever.

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Observer, listen};
 use crate::admin::http::{Answers, Readiness};
+use crate::admin::page::Status;
 use crate::allowlist::Allowlist;
 use crate::config::{Config, Listener, ProxyProtocol};
 use crate::connection::{self, Arrival, Door, Site};
@@ -171,10 +172,10 @@ impl House {
     }
 }
 
-impl Answers for House {
-    fn metrics(&self) -> String {
+impl House {
+    fn snapshot(&self) -> Snapshot {
         let site = self.site();
-        self.metrics.render(&Snapshot {
+        Snapshot {
             seats: self.seats.totals(),
             limits: site.limits.clone(),
             dns: site.resolver.totals(),
@@ -187,7 +188,24 @@ impl Answers for House {
             tls: site.tls.as_ref().map(Acceptor::totals).unwrap_or_default(),
             configuration: *self.configuration.lock(),
             log_dropped: self.log.as_ref().map_or(0, log::Control::dropped),
-        })
+        }
+    }
+}
+
+impl Answers for House {
+    fn metrics(&self) -> String {
+        self.metrics.render(&self.snapshot())
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            hostname: self.site().dialogue.hostname.clone(),
+            uptime: self.metrics.uptime(),
+            readiness: self.readiness(),
+            snapshot: self.snapshot(),
+            hour: self.metrics.last_hour(),
+            busiest: self.metrics.busiest(),
+        }
     }
 
     fn readiness(&self) -> Readiness {

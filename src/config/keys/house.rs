@@ -96,7 +96,7 @@ pub(super) fn relay(relay: &mut relay::Settings) -> Section<'_> {
 pub(super) fn metrics(metrics: &mut metrics::Settings) -> Section<'_> {
     section("metrics", "What monitoring asks for.", vec![
         key("listen", optional(&mut metrics.listen, socket(None)),
-            "Where /metrics (Prometheus), /healthz and /readyz are served. Empty: nowhere."),
+            "Where /metrics (Prometheus), /healthz, /readyz and, at /, a status page are served. Empty: nowhere."),
     ])
 }
 
