@@ -54,6 +54,11 @@ impl Backends {
         self
     }
 
+    /// Whether mail goes to the same servers as with `other`.
+    pub fn are_those_of(&self, other: &Self) -> bool {
+        self.settings.servers == other.settings.servers
+    }
+
     /// What EHLO may offer: what every server that is up offers, or else every server that has ever said; a
     /// conservative set until one has.
     pub fn capabilities(&self) -> Arc<Capabilities> {

@@ -22,6 +22,7 @@ mod settings;
 mod tests;
 mod totals;
 mod trouble;
+mod verify;
 mod xclient;
 
 pub use backend::Backend;
@@ -32,6 +33,7 @@ pub use session::Handoff;
 pub use settings::{Address, Identity, Settings};
 pub use totals::Totals;
 pub use trouble::{Phase, Trouble, Unavailable};
+pub use verify::AddressProbe;
 
 use crate::dialogue::{Checked, Passthrough};
 use crate::screen::Passed;

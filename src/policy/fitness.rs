@@ -76,7 +76,7 @@ pub(super) fn of_uses(
 fn unmet(verb: &Verb, settings: &Settings, recipients: &RecipientTables) -> Option<&'static str> {
     match verb.needs() {
         Needs::Domains if !settings.domains.any() => {
-            Some("knows no domain that is ours: fill in `domains`, or leave relay control to the backend")
+            Some("knows no domain that is ours: fill in `domains`, or leave it to the backend")
         }
         Needs::Recipients if !recipients.any() => {
             Some("has no table to look into: fill in `recipients`, or leave it to the backend")

@@ -12,13 +12,13 @@ use super::destination::Class;
 use super::fitness;
 use super::judgement::List;
 use super::list::{self, Surroundings};
+use super::probes::Probes;
 use super::restriction::{Entry, Restriction};
 use super::service::Service;
 use super::settings::{Recipients, Settings};
 use super::template::Template;
 use super::unlisted::{RecipientTables, Tables};
 use super::verbs::{Times, Verb};
-use super::verify::Verifications;
 use super::{Implied, OurDomains, Policy, Problem};
 
 impl Policy {
@@ -64,7 +64,7 @@ impl Policy {
             rbl_reply_maps,
             default_rbl_reply,
             implied: Implied::default(),
-            verifications: Verifications::new(settings.verification.clone()),
+            probes: Probes::new(settings.verification.clone()),
             resolver,
             files,
             warnings,

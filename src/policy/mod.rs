@@ -33,6 +33,7 @@ mod list;
 mod load;
 mod lookups;
 mod names;
+mod probes;
 mod reply;
 mod restriction;
 pub mod service;
@@ -60,11 +61,11 @@ use crate::dns::Resolver;
 use crate::table::{Live, MatchList, ParentDomains, Refresh};
 
 use destination::Class;
+use probes::Probes;
 use restriction::{Entry, Party, Restriction};
 use template::Template;
 use unlisted::{RecipientTables, Tables};
 use verbs::Times;
-use verify::Verifications;
 
 /// The lists, read and ready. One stands behind an `Arc` for as long as a configuration lives.
 pub struct Policy {
@@ -80,7 +81,7 @@ pub struct Policy {
     rbl_reply_maps: Tables,
     default_rbl_reply: Template,
     implied: Implied,
-    verifications: Verifications,
+    probes: Probes,
     resolver: Resolver,
     files: Vec<Arc<dyn Refresh>>,
     warnings: Vec<String>,
@@ -116,7 +117,14 @@ impl Policy {
     /// Without, what they say is that nobody could be asked.
     #[must_use]
     pub fn with_verifier(mut self, verifier: Arc<dyn Verifier>) -> Self {
-        self.verifications.ask(verifier);
+        self.probes.ask(verifier);
+        self
+    }
+
+    /// The same policy with what `before` has learnt of addresses.
+    #[must_use]
+    pub fn succeeding(mut self, before: &Self) -> Self {
+        self.probes.succeed(&before.probes);
         self
     }
 

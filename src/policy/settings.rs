@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::smtp::address::ReversePath;
+
 use super::codes::{ProbeCode, RejectCode, TempfailAction};
 use super::judgement::List;
 use super::service;
@@ -148,9 +150,11 @@ pub struct Codes {
 }
 
 /// How `reject_unverified_recipient` and `reject_unverified_sender` probe, and what they answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
-    /// How long a probe may take before the client is told to come back; default 9 s.
+    /// In whose name the backend is asked; default nobody's, `<>`.
+    pub sender: ReversePath,
+    /// How long a client waits for a probe before it is told to come back; default 9 s.
     pub timeout: Duration,
     /// How long a deliverable address is believed; default 31 days.
     pub positive_expire_time: Duration,
@@ -160,6 +164,10 @@ pub struct Verification {
     pub negative_expire_time: Duration,
     /// After how long it is probed anew; default 3 hours.
     pub negative_refresh_time: Duration,
+    /// Whether undeliverable addresses are remembered at all; default yes.
+    pub negative_cache: bool,
+    /// Probes under way at most; who needs one more is told to come back. Default 20.
+    pub pending_request_limit: usize,
     /// Addresses remembered at most; default 100,000.
     pub max_entries: u64,
     /// An undeliverable recipient; 450.
@@ -279,11 +287,14 @@ impl Default for Verification {
         let days = |days: u64| Duration::from_secs(days * 86_400);
         let defer = ProbeCode::Refuse(RejectCode::of(450));
         Self {
+            sender: ReversePath::Null,
             timeout: Duration::from_secs(9),
             positive_expire_time: days(31),
             positive_refresh_time: days(7),
             negative_expire_time: days(3),
             negative_refresh_time: Duration::from_secs(3 * 3600),
+            negative_cache: true,
+            pending_request_limit: 20,
             max_entries: 100_000,
             unverified_recipient_reject_code: defer,
             unverified_recipient_defer_code: defer,

@@ -1,28 +1,25 @@
 //! `reject_unverified_recipient` and `reject_unverified_sender`: would mail to this address be taken?
 //!
-//! Nobody knows better than the backend, so it is asked with a probe that ends before DATA. Answers are remembered,
-//! good ones longer than bad ones; a probe that brought no answer is not.
+//! Nobody knows better than the backend, so it is asked with a probe that ends before DATA. It knows its own users
+//! only: Postfix calls the servers of strange senders too, which got its callers listed; here a sender in no domain
+//! of ours is let pass unasked.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
-use tokio::time::{Instant, timeout};
 
 use crate::smtp::address::Address;
 
 use super::codes::{ProbeCode, RejectCode};
+use super::destination::Class;
 use super::judging::{Judging, Outcome};
 use super::reply::{Rejection, status};
 use super::restriction::Party;
-use super::settings::Verification;
 
 /// Asks a mail server about an address, without sending it anything.
 pub trait Verifier: Send + Sync {
-    /// What the server says of mail to `address`. Keeps to time limits of its own; the caller has one besides.
+    /// What the server says of mail to `address`. Keeps to time limits of its own: whoever asked may have gone, but
+    /// who asks next is glad of the answer.
     fn probe<'a>(&'a self, address: &'a Address) -> Pin<Box<dyn Future<Output = Probed> + Send + 'a>>;
 }
 
@@ -39,87 +36,20 @@ pub enum Probed {
     Failed,
 }
 
-/// Probes, and what they brought.
-pub(super) struct Verifications {
-    verifier: Option<Arc<dyn Verifier>>,
-    known: Cache<String, Known>,
-    settings: Verification,
-}
-
-/// What is known of an address. `why` it is undeliverable; empty: it is deliverable.
-#[derive(Clone)]
-struct Known {
-    probed: Probed,
-    at: Instant,
-}
-
-impl Verifications {
-    pub(super) fn new(settings: Verification) -> Self {
-        let known = Cache::builder()
-            .max_capacity(settings.max_entries)
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(settings.positive_expire_time.max(settings.negative_expire_time))
-            .build();
-        Self { verifier: None, known, settings }
-    }
-
-    pub(super) fn ask(&mut self, verifier: Arc<dyn Verifier>) {
-        self.verifier = Some(verifier);
-    }
-
-    /// What is known of `address`, or what a probe brings.
-    async fn of(&self, address: &Address) -> Probed {
-        let key = address.as_str().to_lowercase();
-        let known = self.known.get(&key).filter(|known| self.age(known) < self.limits(known).expire);
-        if let Some(known) = &known
-            && self.age(known) < self.limits(known).refresh
-        {
-            return known.probed.clone();
-        }
-        let Some(verifier) = &self.verifier else { return Probed::Failed };
-        let probe = timeout(self.settings.timeout, verifier.probe(address));
-        match (probe.await.unwrap_or_else(|_| Probed::Deferred("no answer in time".to_owned())), known) {
-            (probed @ (Probed::Deliverable | Probed::Undeliverable(_)), _) => {
-                self.known.insert(key, Known { probed: probed.clone(), at: Instant::now() });
-                probed
-            }
-            // What was known is old, and better than nothing.
-            (Probed::Deferred(_) | Probed::Failed, Some(known)) => known.probed,
-            (probed, None) => probed,
-        }
-    }
-
-    fn age(&self, known: &Known) -> std::time::Duration {
-        known.at.elapsed()
-    }
-
-    fn limits(&self, known: &Known) -> Limits {
-        let settings = &self.settings;
-        match known.probed {
-            Probed::Deliverable => {
-                Limits { expire: settings.positive_expire_time, refresh: settings.positive_refresh_time }
-            }
-            _ => Limits { expire: settings.negative_expire_time, refresh: settings.negative_refresh_time },
-        }
-    }
-}
-
-/// How long an answer is kept, and after how long it is asked for again.
-struct Limits {
-    expire: std::time::Duration,
-    refresh: std::time::Duration,
-}
-
-impl fmt::Debug for Verifications {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifications").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
 impl Judging<'_> {
     pub(super) async fn reject_unverified(&mut self, party: Party) -> Outcome {
         let Some(address) = self.address_of(party) else { return Outcome::Dunno };
-        let probed = self.policy.verifications.of(address).await;
+        if party == Party::Sender {
+            match self.destination(address).map(|destination| destination.class) {
+                Ok(Class::Elsewhere) => {
+                    self.trace.because(|| format!("{address} is in none of our domains"));
+                    return Outcome::Dunno;
+                }
+                Ok(_) => {}
+                Err(error) => return self.domains_do_not_answer(&error, party.into()),
+            }
+        }
+        let probed = self.policy.probes.of(address).await;
         self.trace.lookup(|| format!("probe of {address}: {probed}"));
 
         let settings = &self.policy.settings.verification;

@@ -14,7 +14,7 @@ use crate::allowlist::Allowlist;
 use crate::config::Config;
 use crate::connection::Site;
 use crate::dns::Resolver;
-use crate::handoff::Backends;
+use crate::handoff::{AddressProbe, Backends};
 use crate::policy::Policy;
 use crate::rate::Rates;
 use crate::screen::Screen;
@@ -38,7 +38,8 @@ impl Fault {
     }
 }
 
-/// Builds what connections meet. What is known of DNS, of its lists and of the backends is taken over from `before`.
+/// Builds what connections meet. What is known of DNS, of its lists, of addresses and of the backends is taken over from
+/// `before`.
 pub(super) fn build(
     config: &Config,
     allowlist: &Arc<Allowlist>,
@@ -62,16 +63,22 @@ pub(super) fn build(
         }
     };
     let backends = Backends::new(&config.backend, &config.hostname);
-    let (screen, backends) = match before {
-        Some(Front { site, .. }) => (screen.succeeding(&site.screen), backends.succeeding(&site.backends)),
-        None => (screen, backends),
+    let (screen, policy, backends) = match before {
+        Some(Front { site, .. }) => (
+            screen.succeeding(&site.screen),
+            if backends.are_those_of(&site.backends) { policy.succeeding(&site.policy) } else { policy },
+            backends.succeeding(&site.backends),
+        ),
+        None => (screen, policy, backends),
     };
+    let backends = Arc::new(backends);
+    let probe = AddressProbe::new(Arc::clone(&backends), config.policy.verification.sender.clone());
     Ok(Site {
         limits: config.limits.clone(),
         screen,
         dialogue: Arc::new(config.dialogue.clone()),
-        policy,
-        backends: Arc::new(backends),
+        policy: policy.with_verifier(Arc::new(probe)),
+        backends,
         relay: config.relay.clone(),
         starttls: config.tls.starttls,
         tls,

@@ -104,9 +104,10 @@ impl fmt::Display for Address {
 }
 
 /// What MAIL FROM names: a mailbox, or nobody (`<>`, a bounce).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ReversePath {
     /// `<>`
+    #[default]
     Null,
     /// A mailbox.
     Mailbox(Address),
@@ -132,6 +133,21 @@ impl ReversePath {
     /// The text inside `<>`; empty for the null sender.
     pub fn as_str(&self) -> &str {
         self.mailbox().map_or("", Address::as_str)
+    }
+}
+
+/// Reads a reverse-path with or without `<>`; nothing at all is the null sender.
+impl FromStr for ReversePath {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Self::parse_path(text, PathSyntax::Lenient)
+    }
+}
+
+impl fmt::Display for ReversePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", self.as_str())
     }
 }
 

@@ -155,8 +155,10 @@ fn verification(probes: &mut Verification) -> Section<'_> {
     let code = || word("code from 400 to 599, or 250").bare();
     let doc = "How reject_unverified_recipient and reject_unverified_sender probe, and what they answer.";
     section("verification", doc, vec![
+        key("sender", one(&mut probes.sender, word("mail address, or <>")),
+            "In whose name the backend is asked."),
         key("timeout", one(&mut probes.timeout, time(Seconds, SECOND)),
-            "How long a probe may take before the client is told to come back."),
+            "How long a client waits for a probe before it is told to come back."),
         key("positive_expire_time", one(&mut probes.positive_expire_time, time(Days, SECOND)),
             "How long a deliverable address is believed."),
         key("positive_refresh_time", one(&mut probes.positive_refresh_time, time(Days, SECOND)),
@@ -165,6 +167,10 @@ fn verification(probes: &mut Verification) -> Section<'_> {
             "How long an undeliverable address is believed."),
         key("negative_refresh_time", one(&mut probes.negative_refresh_time, time(Hours, SECOND)),
             "After how long it is probed anew."),
+        key("negative_cache", one(&mut probes.negative_cache, yes_no()),
+            "Whether undeliverable addresses are remembered at all."),
+        key("pending_request_limit", one(&mut probes.pending_request_limit, number(1..=10_000)),
+            "Probes under way at most; who needs one more is told to come back."),
         key("max_entries", one(&mut probes.max_entries, number(1..=u64::MAX)),
             "Addresses remembered at most."),
         key("unverified_recipient_reject_code", one(&mut probes.unverified_recipient_reject_code, code()),

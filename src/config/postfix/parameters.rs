@@ -18,6 +18,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("data_directory", "/var/lib/postfix"),
     ("default_database_type", "hash"),
     ("default_process_limit", "100"),
+    ("double_bounce_sender", "double-bounce"),
     ("inet_interfaces", "all"),
     ("inet_protocols", "all"),
     ("local_recipient_maps", "proxy:unix:passwd.byname $alias_maps"),

@@ -138,6 +138,9 @@ pub(super) const RULES: &[Rule] = &[
     rule("address_verify_positive_refresh_time", "verification.positive_refresh_time", Time(Days)),
     rule("address_verify_negative_expire_time", "verification.negative_expire_time", Time(Days)),
     rule("address_verify_negative_refresh_time", "verification.negative_refresh_time", Time(Hours)),
+    rule("address_verify_sender", "verification.sender", Text),
+    rule("address_verify_negative_cache", "verification.negative_cache", YesNo),
+    rule("address_verify_pending_request_limit", "verification.pending_request_limit", Number),
     rule("smtpd_policy_service_timeout", "policy_service.timeout", Time(Seconds)),
     rule("smtpd_policy_service_max_idle", "policy_service.max_idle", Time(Seconds)),
     rule("smtpd_policy_service_max_ttl", "policy_service.max_ttl", Time(Seconds)),
@@ -198,6 +201,18 @@ pub(super) const NAMED: &[(&str, &str)] = &[
 /// Parameters of the server side that have no counterpart here, and why none is missed.
 #[rustfmt::skip]
 pub(super) const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
+    ("address_verify_cache_cleanup_interval", "what was learnt of addresses is kept in memory"),
+    ("address_verify_default_transport", "probes go to the backend"),
+    ("address_verify_local_transport", "probes go to the backend"),
+    ("address_verify_map", "what was learnt of addresses is kept in memory"),
+    ("address_verify_poll_", "a client waits for a probe at most for verification.timeout, 9 seconds as Postfix's polls"),
+    ("address_verify_relay_transport", "probes go to the backend"),
+    ("address_verify_relayhost", "probes go to the backend"),
+    ("address_verify_sender_dependent_", "probes go to the backend"),
+    ("address_verify_sender_ttl", "verification.sender stays the same"),
+    ("address_verify_service_name", "prescreen probes by itself"),
+    ("address_verify_transport_maps", "probes go to the backend"),
+    ("address_verify_virtual_transport", "probes go to the backend"),
     ("body_checks", "looks into messages, which prescreen only passes on; Postfix goes on doing it"),
     ("content_filter", "filters messages in the queue; Postfix goes on doing it"),
     ("dnsblog_", "prescreen asks DNS lists itself, without processes for it"),

@@ -102,7 +102,7 @@ pub static VERBS: &[Verb] = &[
     plain("reject_unlisted_sender", || R::RejectUnlisted(Party::Sender),
         "refuses a sender in our domains that does not exist").reading(Sender).needing(Recipients),
     plain("reject_unverified_sender", || R::RejectUnverified(Party::Sender),
-        "refuses a sender to whom the backend could not send").reading(Sender).needing(Backend),
+        "refuses a sender in our domains whom the backend would refuse").reading(Sender).needing(Domains),
     dns_list("reject_rhsbl_sender", |list| RejectListedName(Subject::Sender, list),
         "refuses a sender whose domain is on a DNS list").reading(Sender),
     access("check_sender_access", |table| CheckAccess(Subject::Sender, table),
