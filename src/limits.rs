@@ -23,6 +23,9 @@ pub struct Settings {
     pub stress_command_time_limit: Duration,
     /// How long spliced sessions may go on after SIGTERM. Default 8 s, below the ten that Docker grants.
     pub drain_time_limit: Duration,
+    /// How long sessions may go on after a successor has taken over (`prescreen upgrade`), before they are drained.
+    /// Default 1 h.
+    pub upgrade_time_limit: Duration,
 }
 
 impl Default for Settings {
@@ -33,6 +36,7 @@ impl Default for Settings {
             command_time_limit: Duration::from_secs(300),
             stress_command_time_limit: Duration::from_secs(10),
             drain_time_limit: Duration::from_secs(8),
+            upgrade_time_limit: Duration::from_secs(3600),
         }
     }
 }

@@ -6,14 +6,16 @@ mod support;
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::sync::LazyLock;
 
 use support::dns::Dns;
+use support::message::{dotted, message};
 use support::postfix::Postfix;
 use support::prescreen::Config;
 use support::talk::Talk;
 use support::traffic::Traffic;
-use support::{client, eventually, free_address};
+use support::{PATIENCE, client, eventually, free_address};
 
 static POSTFIX: LazyLock<Postfix> = LazyLock::new(Postfix::start);
 static DNS: LazyLock<Dns> = LazyLock::new(|| Dns::start(&[]));
@@ -139,4 +141,113 @@ fn reloads_under_load_drop_nobody_and_take_no_memory() {
     println!("{times} reloads, {} connections served, memory {settled} bytes and {grown} more", tally.served);
     assert!(tally.complaints.is_empty(), "{tally:?}");
     assert!(grown < settled / 10.0, "{settled} bytes and {grown} more");
+}
+
+#[test]
+fn upgrades_under_load_cost_nobody_a_connection_and_no_message() {
+    let times = times("UPGRADES", 6);
+    let mut prescreen = config().set("screen.greet_wait", "'50ms'").start_generations(&[]);
+    let traffic = Traffic::start(prescreen.smtp, 6, Some("upgraded"));
+    for _ in 0..times {
+        traffic.flow(20);
+        prescreen.upgrade();
+    }
+    traffic.flow(20);
+    let tally = traffic.stop();
+    println!("{times} upgrades, {} messages sent", tally.served);
+    assert!(tally.complaints.is_empty(), "{tally:?}");
+    let messages = POSTFIX.mailbox.await_messages("upgraded", tally.served as usize);
+    assert_eq!(messages.len(), tally.served as usize);
+}
+
+#[test]
+fn a_session_outlives_the_upgrade_and_the_allowlist_goes_over() {
+    let mut prescreen = config().start_generations(&[]);
+    let mut talking = Talk::greeted(client(30), prescreen.smtp);
+    let mut sending = Talk::greeted(client(31), prescreen.smtp);
+    assert_eq!(sending.envelope(SENDER, "outlives@example.org").code, 250);
+    sending.ask("DATA", "354 ");
+    let mut known = Talk::greeted(client(32), prescreen.smtp);
+    assert_eq!(known.envelope(SENDER, "known@example.org").code, 250);
+    known.ask("QUIT", "221 ");
+    prescreen.await_connections(1.0);
+
+    // Only who is remembered gets through the next one.
+    prescreen.rewrite(prescreen.config().clone().set("screen.greet_wait", "'1h'"));
+    let first = prescreen.pid();
+    prescreen.upgrade();
+    assert_ne!(prescreen.pid(), first);
+    prescreen.await_metric("prescreen_allowlist_store_state", &["state=\"up\""], 1.0);
+    greets(prescreen.smtp, 32);
+
+    sending.send(&dotted(&message("outlives", "hello\r\n")));
+    sending.expect("250 2.0.0");
+    sending.ask("QUIT", "221 ");
+    assert_eq!(talking.envelope(SENDER, "outlives@example.org").code, 250, "{}", talking.record());
+    talking.ask("QUIT", "221 ");
+    drop((talking, sending));
+    eventually("the old process to end", || fs::metadata(format!("/proc/{first}/fd/0")).err());
+    POSTFIX.mailbox.await_messages("outlives", 1);
+}
+
+#[test]
+fn a_successor_that_cannot_start_leaves_the_old_one_serving() {
+    let mut prescreen = config().start_generations(&[]);
+    let good = prescreen.config().clone();
+    prescreen.rewrite(good.clone().set("screen.greet_wait", "'6 parsecs'"));
+    prescreen.signal("USR2");
+    prescreen.await_log("upgrade refused: the new process would not start");
+    assert!(prescreen.log().contains("parsecs"), "{}", prescreen.log());
+    greets(prescreen.smtp, 33);
+    prescreen.rewrite(good);
+    prescreen.upgrade();
+    greets(prescreen.smtp, 34);
+}
+
+/// Listens, and becomes what its arguments say, with the socket in its hands, as systemd does it.
+const ACTIVATE: &str = "import os, socket, sys
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+host, port = sys.argv[1].rsplit(':', 1)
+listener.bind((host, int(port)))
+listener.listen()
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='smtp')
+os.execv(sys.argv[2], sys.argv[2:])";
+
+#[test]
+fn systemd_gives_the_socket_and_is_told_of_every_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = |wanted: &str| loop {
+        let mut buffer = [0; 4096];
+        let length = systemd.recv(&mut buffer).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
+        let state = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if state.lines().any(|line| line.starts_with(wanted)) {
+            return state;
+        }
+    };
+    let config = config();
+    let (address, notify) = (config.smtp.to_string(), format!("NOTIFY_SOCKET={}", path.display()));
+    let wrapper = ["env", &notify, "WATCHDOG_USEC=200000", "python3", "-c", ACTIVATE, &address];
+    let mut prescreen = config.start_generations(&wrapper);
+    assert!(hear("READY=1").contains(&format!("STATUS=Serving at {address}")));
+    assert!(!prescreen.log().contains("handed over"), "{}", prescreen.log());
+    greets(prescreen.smtp, 35);
+    hear("WATCHDOG=1");
+
+    prescreen.signal("HUP");
+    assert!(hear("RELOADING=1").contains("\nMONOTONIC_USEC="));
+    hear("READY=1");
+
+    prescreen.upgrade();
+    assert!(hear("MAINPID=").contains(&format!("MAINPID={}\nREADY=1", prescreen.pid())));
+    hear("WATCHDOG=1");
+    greets(prescreen.smtp, 36);
+
+    prescreen.signal("TERM");
+    hear("STOPPING=1");
 }

@@ -77,11 +77,13 @@ impl Settings {
 }
 
 /// The allowlist of this host. Share it in an `Arc`; all methods take `&self` and none waits for the disk but
-/// [`open`](Self::open) and [`close`](Self::close).
+/// [`open`](Self::open), [`attach`](Self::attach) and [`close`](Self::close).
 #[derive(Debug)]
 pub struct Allowlist {
     hot: Cache<Key, Record>,
-    store: Store,
+    path: Option<PathBuf>,
+    pace: Pace,
+    store: ArcSwap<Store>,
     presences: Presences,
     prefixes: ArcSwap<Prefixes>,
     lifetimes: Lifetimes,
@@ -128,6 +130,17 @@ impl Allowlist {
     }
 
     fn open_paced(settings: &Settings, pace: Pace) -> Self {
+        let list = Self::detached_paced(settings, pace);
+        list.attach();
+        list
+    }
+
+    /// Memory alone, with nothing in it: the file is touched by [`attach`](Self::attach) and not before.
+    pub fn detached(settings: &Settings) -> Self {
+        Self::detached_paced(settings, Pace::default())
+    }
+
+    fn detached_paced(settings: &Settings, pace: Pace) -> Self {
         let lifetimes = Lifetimes::default();
         lifetimes.configure(settings);
         let hot = Cache::builder()
@@ -136,19 +149,25 @@ impl Allowlist {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(lifetimes.clone())
             .build();
-        let store = settings
-            .path
-            .as_ref()
-            .map_or_else(Store::none, |path| Store::open(path.clone(), hot.clone(), lifetimes.clone(), pace));
-        let prefixes = ArcSwap::from_pointee(settings.prefixes());
         Self {
             hot,
-            store,
+            path: settings.path.clone(),
+            pace,
+            store: ArcSwap::from_pointee(Store::none()),
             presences: Presences::default(),
-            prefixes,
+            prefixes: ArcSwap::from_pointee(settings.prefixes()),
             lifetimes,
             counters: Counters::default(),
         }
+    }
+
+    /// Opens the file: for the first time, or again after [`close`](Self::close), when it is brought up to date from
+    /// memory. Fails and blocks as [`open`](Self::open) does.
+    pub fn attach(&self) {
+        let Some(path) = &self.path else { return };
+        let before = self.store.load_full();
+        let (memory, lifetimes) = (self.hot.clone(), self.lifetimes.clone());
+        self.store.store(Arc::new(before.succeeded(path.clone(), memory, lifetimes, self.pace)));
     }
 
     /// Goes on with other settings, but for those that [cannot change](Settings::fixed_keys_changed): they stay as
@@ -190,9 +209,9 @@ impl Allowlist {
         let is_known = self.hot.remove(&key).is_some();
         // Most who fail were never remembered, and cost no write. But a file that could not be read yet may know
         // more than memory does.
-        if is_known || !matches!(self.store.state(), StoreState::Up | StoreState::Off) {
+        if is_known || !matches!(self.store.load().state(), StoreState::Up | StoreState::Off) {
             self.counters.removed.fetch_add(1, Ordering::Relaxed);
-            self.store.changed(key);
+            self.store.load().changed(key);
         }
     }
 
@@ -219,17 +238,17 @@ impl Allowlist {
             misses: self.counters.misses.load(Ordering::Relaxed),
             stored: self.counters.stored.load(Ordering::Relaxed),
             removed: self.counters.removed.load(Ordering::Relaxed),
-            written: self.store.written(),
-            dropped_writes: self.store.dropped_writes(),
+            written: self.store.load().written(),
+            dropped_writes: self.store.load().dropped_writes(),
             entries: self.len(),
-            store: self.store.state(),
+            store: self.store.load().state(),
         }
     }
 
     /// Writes what is not yet written and lets go of the file, so that a successor can have it. Memory goes on
-    /// working. Blocks for at most five seconds; a second call does nothing.
+    /// working, and so does [`attach`](Self::attach). Blocks for at most five seconds; a second call does nothing.
     pub fn close(&self) {
-        self.store.close();
+        self.store.load().close();
     }
 
     fn lookup_at(&self, key: Key, now: SystemTime) -> Option<Record> {
@@ -245,7 +264,7 @@ impl Allowlist {
                 Some(_) => Op::Put(clamped),
                 None => Op::Nop,
             });
-            self.store.changed(key);
+            self.store.load().changed(key);
         }
         Some(clamped)
     }
@@ -257,7 +276,7 @@ impl Allowlist {
             None => record,
         });
         self.counters.stored.fetch_add(1, Ordering::Relaxed);
-        self.store.changed(key);
+        self.store.load().changed(key);
     }
 }
 

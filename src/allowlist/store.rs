@@ -107,6 +107,8 @@ struct Health {
     dropped: AtomicU64,
     /// Changes were lost: the file is behind memory until the next comparison.
     behind: AtomicBool,
+    /// Memory has what the file had. From then on memory is the truth.
+    loaded: AtomicBool,
 }
 
 impl Health {
@@ -131,9 +133,16 @@ impl Store {
         Self { queue: None, health: Arc::default(), thread_patience: Duration::ZERO }
     }
 
-    /// Starts the thread and waits until it has read the file, or has found that it cannot yet.
-    pub(super) fn open(path: PathBuf, memory: Cache<Key, Record>, lifetimes: Lifetimes, pace: Pace) -> Self {
-        let health = Arc::new(Health::default());
+    /// Starts the thread and waits until it has read the file, or has found that it cannot yet. What has been counted
+    /// and learnt so far goes on.
+    pub(super) fn succeeded(
+        &self,
+        path: PathBuf,
+        memory: Cache<Key, Record>,
+        lifetimes: Lifetimes,
+        pace: Pace,
+    ) -> Self {
+        let health = Arc::clone(&self.health);
         let (queue, inbox) = sync_channel(QUEUE);
         let (ready, is_ready) = sync_channel(1);
         let mirror = Mirror {
@@ -144,7 +153,6 @@ impl Store {
             inbox,
             health: Arc::clone(&health),
             dirty: HashSet::new(),
-            loaded: false,
             told: StoreState::Off,
             closing: false,
             done: None,
@@ -222,8 +230,6 @@ struct Mirror {
     health: Arc<Health>,
     /// Clients that have changed since the last commit.
     dirty: HashSet<Key>,
-    /// Memory has what the file had. From then on memory is the truth.
-    loaded: bool,
     /// What the log was last told.
     told: StoreState,
     closing: bool,
@@ -266,12 +272,12 @@ impl Mirror {
 
     /// Brings file and memory together: the first time memory learns from the file, later the file from memory.
     fn reconcile(&mut self, disk: &Disk, rows: Vec<(Key, Record)>) -> Result<(), Trouble> {
-        if self.loaded {
+        if self.health.loaded.load(Ordering::Relaxed) {
             // It may be another file by now.
             self.health.behind.store(true, Ordering::Relaxed);
         } else {
             self.load(rows);
-            self.loaded = true;
+            self.health.loaded.store(true, Ordering::Relaxed);
         }
         self.tidy(disk)
     }

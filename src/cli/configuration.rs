@@ -33,8 +33,16 @@ pub(super) struct Configuration {
 impl Configuration {
     /// Reads it, and says on standard error what is wrong with it.
     pub(super) fn load(&self) -> Result<Config, Stopped> {
+        self.load_or(|_| {})
+    }
+
+    /// The same; `tell` hears of each problem, too.
+    pub(super) fn load_or(&self, mut tell: impl FnMut(&Problem)) -> Result<Config, Stopped> {
         let (config, warnings) = self.read().map_err(|problems| {
-            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            for problem in &problems {
+                eprintln!("{problem}");
+                tell(problem);
+            }
             eprintln!("{} found", count(problems.len(), "error"));
             ExitCode::from(EX_CONFIG)
         })?;

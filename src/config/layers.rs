@@ -40,9 +40,9 @@ const PREFIX: &str = "PRESCREEN_";
 /// Behind a variable's name: the value is in that file, as container secrets are.
 const IN_FILE: &str = "_FILE";
 
-/// Variables with our prefix that are no keys: Kubernetes sets them for a Service named `prescreen`, and
-/// `PRESCREEN_CONFIG` names the file itself.
-const NOT_KEYS: [&str; 4] = ["SERVICE_HOST", "SERVICE_PORT", "PORT", "CONFIG"];
+/// Variables with our prefix that are no keys: Kubernetes sets them for a Service named `prescreen`,
+/// `PRESCREEN_CONFIG` names the file itself, and `PRESCREEN_PREDECESSOR` the process that an upgrade replaces.
+const NOT_KEYS: [&str; 5] = ["SERVICE_HOST", "SERVICE_PORT", "PORT", "CONFIG", "PREDECESSOR"];
 
 /// The variable that sets `key`.
 pub fn variable(key: &str) -> String {

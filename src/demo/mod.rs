@@ -24,7 +24,7 @@ use crate::config::{Config, Override, Source};
 use crate::dns::Responder;
 use crate::dns::Zone;
 use crate::report::{Outcome, Report};
-use crate::server::{Observer, Server};
+use crate::server::{Inherited, Observer, Server};
 
 /// Where the demo stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Demo {
         let responder = Responder::bind(([127, 0, 0, 1], 0).into(), Zone::parse(ZONE)?).await?;
         let outcomes = Outcomes::default();
         let config = configuration(places, sink.address(), responder.address())?;
-        let server = Server::start(config, None, outcomes.observer()).await?;
+        let server = Server::start(config, None, outcomes.observer(), Inherited::default()).await?;
 
         let proxy = *server.addresses().first().ok_or("no listener")?;
         writeln!(out, "prescreen listens on {proxy}, in front of an SMTP sink. Everybody comes at once:\n")?;

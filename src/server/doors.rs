@@ -4,13 +4,16 @@
 //! stays the very same socket with all that waits in its queue, and what it drops is closed last, after its queue
 //! has been served.
 
+use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::house::House;
+use super::inherited::Inherited;
 use super::{StartError, accept, listen};
 use crate::admin::http;
 use crate::config::Config;
@@ -28,7 +31,6 @@ struct Entrance {
     wanted: SocketAddr,
     bound: SocketAddr,
     /// Kept for whoever comes after us.
-    #[expect(dead_code, reason = "there is no successor yet")]
     socket: TcpListener,
     _open: DropGuard,
 }
@@ -54,9 +56,12 @@ enum Choice {
 }
 
 impl Doors {
-    /// Opens what `config` adds. An address that cannot be listened on fails the whole; all of them are told.
-    pub(super) fn plan(&self, config: &Config) -> Result<Plan, Vec<StartError>> {
+    /// Opens what `config` adds, if it was not `inherited`. An address that cannot be listened on fails the whole; all
+    /// of them are told.
+    pub(super) fn plan(&self, config: &Config, inherited: &mut Inherited) -> Result<Plan, Vec<StartError>> {
+        let mut choose = |open: &[Entrance], address| choose(open, address, inherited);
         let clients = config.listen.iter().map(|listener| choose(&self.clients, listener.address));
+        let clients: Vec<_> = clients.collect();
         let metrics = config.metrics.listen.map(|address| choose(self.metrics.as_slice(), address));
         let (mut plan, mut errors) = (Plan { clients: Vec::new(), metrics: None }, Vec::new());
         for choice in clients {
@@ -90,6 +95,12 @@ impl Doors {
         self.clients.clear();
     }
 
+    /// The sockets themselves, for whoever comes after us.
+    pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        let all = self.clients.iter().chain(&self.metrics);
+        all.map(|entrance| entrance.socket.try_clone().map(OwnedFd::from)).collect()
+    }
+
     /// Where clients come in, in the order of the configuration.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.clients.iter().map(|entrance| entrance.bound).collect()
@@ -101,11 +112,13 @@ impl Doors {
     }
 }
 
-fn choose(open: &[Entrance], address: SocketAddr) -> Result<Choice, StartError> {
+fn choose(open: &[Entrance], address: SocketAddr, inherited: &mut Inherited) -> Result<Choice, StartError> {
     if open.iter().any(|entrance| entrance.wanted == address) {
         return Ok(Choice::Keep(address));
     }
-    Opened::new(address).map(Choice::Open).map_err(|error| StartError::Listen { address, error })
+    let socket = inherited.tcp(address).map_or_else(|| listen::open(address), Ok);
+    let opened = socket.and_then(|socket| Opened::new(address, socket));
+    opened.map(Choice::Open).map_err(|error| StartError::Listen { address, error })
 }
 
 fn kept_or(
@@ -123,8 +136,7 @@ fn kept_or(
 }
 
 impl Opened {
-    fn new(wanted: SocketAddr) -> std::io::Result<Self> {
-        let socket = listen::open(wanted)?;
+    fn new(wanted: SocketAddr, socket: TcpListener) -> io::Result<Self> {
         let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
         Ok(Self { wanted, bound: socket.local_addr()?, socket, listener })
     }

@@ -17,13 +17,18 @@ pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    prepare(&SockRef::from(&socket))?;
+    Ok(socket.into())
+}
+
+/// Makes a bound socket listen as ours do. One that listens already goes on, as deep as we have it.
+pub(super) fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
     // Inherited by every accepted socket, which saves a system call each.
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    socket.listen(BACKLOG)
 }
 
 /// Says `text` to a client that gets no seat, and closes; never waits for it.

@@ -1,16 +1,21 @@
 //! The server: opens the doors, keeps the site that connections meet, and closes in good order.
 //!
 //! What outlives a reload (seats, rates, allowlist, counters) stands in the [house]; what a configuration brings is
-//! swapped whole in front of it. A running connection keeps the [`Site`] that it met.
+//! swapped whole in front of it. A running connection keeps the [`Site`] that it met. [`Server::live`] is the life of
+//! it all, from ready to the end.
 
 mod accept;
 mod doors;
 mod files;
 mod house;
+mod inherited;
+mod life;
 mod listen;
+mod notify;
 mod reload;
 mod signals;
 mod site;
+mod upgrade;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,11 +34,18 @@ use crate::report::{Report, log};
 use doors::Doors;
 use house::{Front, House};
 
+pub use inherited::Inherited;
+pub use life::{Ended, Surroundings};
+pub use notify::Notify;
 pub use signals::{Signal, Signals};
 pub use site::{Fault, policy, resolver, screen};
+pub use upgrade::{Program, UpgradeError};
 
 /// How long those who are cut off may take to leave a report.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a successor may take to ask the backends what they offer, before it offers that to clients.
+const FIRST_WORDS: Duration = Duration::from_secs(3);
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -90,24 +102,48 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens everything that `config` names, and serves from now on.
+    /// Opens everything that `config` names, unless it was `inherited`, and serves from now on. A predecessor among
+    /// what was inherited serves until then, and goes on if nothing comes of it.
     pub async fn start(
+        config: Config,
+        log: Option<log::Control>,
+        observer: Observer,
+        mut inherited: Inherited,
+    ) -> Result<Self, StartError> {
+        let started = Self::begin(config, log, observer, &mut inherited).await;
+        if let Err(error) = &started {
+            inherited.refuse(&error.to_string());
+        }
+        started
+    }
+
+    async fn begin(
         mut config: Config,
         log: Option<log::Control>,
         observer: Observer,
+        inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
         fit_into_descriptors(&mut config);
         let rates = Rates::new(config.rate.clone(), Instant::now());
-        let allowlist = Arc::new(Allowlist::open(&config.allowlist));
+        let allowlist = Arc::new(Allowlist::detached(&config.allowlist));
         let site = Arc::new(site::build(&config, &allowlist, &rates, None).map_err(StartError::Site)?);
         let mut doors = Doors::default();
-        let plan = doors.plan(&config).map_err(StartError::of)?;
+        let plan = doors.plan(&config, inherited).map_err(StartError::of)?;
+        inherited.close_rest();
+        if let Some(predecessor) = &mut inherited.predecessor {
+            let _ = timeout(FIRST_WORDS, site.backends.probe()).await;
+            predecessor.prepared();
+        }
+        allowlist.attach();
         let background = site::background(&site, &config);
         let house = Arc::new(House::new(Front::new(config, site), allowlist, rates, log, observer));
         let mut upkeep = JoinSet::new();
         let tidy = Arc::clone(&house);
         upkeep.spawn(async move { tidy.metrics.upkeep().await });
         doors.follow(plan, &house);
+        if let Some(predecessor) = inherited.predecessor.take() {
+            predecessor.ready();
+        }
         Ok(Self { house, doors, upkeep, background })
     }
 
@@ -126,16 +162,23 @@ impl Server {
         self.house.site()
     }
 
+    /// Takes no more clients, because a successor does, and lets those who are here finish. After
+    /// [`upgrade_time_limit`](crate::limits::Settings::upgrade_time_limit) the rest is [drained](Self::drain).
+    pub async fn retire(mut self) -> usize {
+        self.house.hand_over();
+        self.close().await;
+        self.doors = Doors::default();
+        let limit = self.house.site().limits.upgrade_time_limit;
+        let _ = timeout(limit, self.house.sessions.wait()).await;
+        self.drain().await
+    }
+
     /// Takes no more clients, tells those who still talk to come back later, and gives relays until the deadline.
     /// Returns how many connections were cut at the end.
     pub async fn drain(mut self) -> usize {
+        self.house.drain.cancel();
+        self.close().await;
         let house = &self.house;
-        house.drain.cancel();
-        house.closed.cancel();
-        self.doors.close();
-        house.porters.close();
-        house.porters.wait().await;
-        house.sessions.close();
         let limit = house.site().limits.drain_time_limit;
         // What is not over by then is cut: its sender will try again, since nobody has said 250.
         let _ = timeout(limit, house.sessions.wait()).await;
@@ -147,6 +190,17 @@ impl Server {
         let allowlist = Arc::clone(&house.allowlist);
         let _ = tokio::task::spawn_blocking(move || allowlist.close()).await;
         cut
+    }
+
+    /// Takes no more clients.
+    async fn close(&mut self) {
+        let house = &self.house;
+        house.closed.cancel();
+        self.doors.close();
+        // Whoever takes connections first takes those that wait; nobody comes after that.
+        house.porters.close();
+        house.porters.wait().await;
+        house.sessions.close();
     }
 }
 

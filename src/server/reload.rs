@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::house::Front;
+use super::inherited::Inherited;
 use super::{Fault, Server, fit_into_descriptors, site};
 use crate::config::{Config, Problem};
 
@@ -32,7 +33,7 @@ impl Server {
         let before = house.front.load_full();
         let mut faults: Vec<_> = fixed(&before.config, &config);
         let site = site::build(&config, &house.allowlist, &house.rates, Some(&before));
-        let plan = self.doors.plan(&config);
+        let plan = self.doors.plan(&config, &mut Inherited::default());
         let (site, plan) = match (site, plan) {
             (Ok(site), Ok(plan)) if faults.is_empty() => (Arc::new(site), plan),
             (site, plan) => {

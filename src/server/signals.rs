@@ -9,6 +9,8 @@ use tokio::signal::unix::{self, SignalKind, signal};
 pub enum Signal {
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR2: start a successor.
+    Upgrade,
     /// SIGTERM or SIGINT: drain and end.
     End,
 }
@@ -17,6 +19,7 @@ pub enum Signal {
 #[derive(Debug)]
 pub struct Signals {
     hangup: unix::Signal,
+    user2: unix::Signal,
     terminate: unix::Signal,
     interrupt: unix::Signal,
 }
@@ -26,6 +29,7 @@ impl Signals {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
@@ -35,6 +39,7 @@ impl Signals {
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.hangup.recv() => Signal::Reload,
+            _ = self.user2.recv() => Signal::Upgrade,
             _ = self.terminate.recv() => Signal::End,
             _ = self.interrupt.recv() => Signal::End,
         }

@@ -17,12 +17,16 @@ const KEEPER: &str = r#"
     "$@" </dev/null 3<&- >>"$LOG" 2>&1 &
     server=$!
     echo "$server"
-    { cat <&3 >/dev/null; kill -TERM "$server"; sleep 5; kill -KILL -"$server"; } >/dev/null 2>&1 &
+    {
+        cat <&3 >/dev/null
+        [ -n "$GENERATIONS" ] || { kill -TERM "$server"; sleep 5; }
+        kill -KILL -"$server"
+    } >/dev/null 2>&1 &
     watcher=$!
     exec 3<&- >/dev/null 2>&1
     wait "$server"
     status=$?
-    kill -KILL -"$watcher"
+    [ -n "$GENERATIONS" ] && wait "$watcher" || kill -KILL -"$watcher"
     [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"
     exit "$status"
 "#;
@@ -46,12 +50,23 @@ impl Daemon {
         Self::start_in(command, log, Some(scratch))
     }
 
+    /// Starts a server that may be succeeded by processes of its own: all of them end with the test, and none of
+    /// them is waited for.
+    pub fn start_generations(command: &[&str], log: &Path) -> Self {
+        Self::keep(command, log, None, "1")
+    }
+
     fn start_in(command: &[&str], log: &Path, scratch: Option<&Path>) -> Self {
+        Self::keep(command, log, scratch, "")
+    }
+
+    fn keep(command: &[&str], log: &Path, scratch: Option<&Path>, generations: &str) -> Self {
         File::create(log).unwrap();
         let mut keeper = Command::new("bash")
             .args(["-c", KEEPER, "keeper"])
             .args(command)
             .env("LOG", log)
+            .env("GENERATIONS", generations)
             .env("SCRATCH", scratch.unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

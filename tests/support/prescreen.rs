@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus};
 
 use tempfile::TempDir;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, kill};
 use super::dns::Dns;
 use super::postfix::Postfix;
 use super::{PATIENCE, eventually_or, free_address};
@@ -127,6 +127,15 @@ impl Config {
         let home = TempDir::with_prefix("prescreen-").unwrap();
         Prescreen::launch(self, home, &["prlimit", &format!("--nofile={limit}:{limit}")])
     }
+
+    /// Starts prescreen, by way of a wrapper if there is one, and lets it be succeeded by others.
+    #[track_caller]
+    pub fn start_generations(self, wrapper: &[&str]) -> Prescreen {
+        let home = TempDir::with_prefix("prescreen-").unwrap();
+        let mut prescreen = Prescreen::launch_by(Daemon::start_generations, self, home, wrapper);
+        prescreen.await_status("/readyz", 200);
+        prescreen
+    }
 }
 
 /// A running prescreen. Ends when dropped, or with the test program.
@@ -136,20 +145,33 @@ pub struct Prescreen {
     home: TempDir,
     /// Where it listens for SMTP.
     pub smtp: SocketAddr,
+    /// Of the process that serves.
+    pid: u32,
 }
 
 impl Prescreen {
     #[track_caller]
     fn launch(config: Config, home: TempDir, wrapper: &[&str]) -> Self {
+        Self::launch_by(Daemon::start, config, home, wrapper)
+    }
+
+    #[track_caller]
+    fn launch_by(
+        start: impl FnOnce(&[&str], &Path) -> Daemon,
+        config: Config,
+        home: TempDir,
+        wrapper: &[&str],
+    ) -> Self {
         let file = home.path().join(CONFIG);
         let store = home.path().join(STORE);
         let config = config.set("allowlist.path", &format!("'{}'", store.display()));
         fs::write(&file, config.toml()).unwrap();
         let mut command = wrapper.to_vec();
         command.extend([PROGRAM, "run", "--config", file.to_str().unwrap()]);
-        let daemon = Daemon::start(&command, &home.path().join("log"));
+        let daemon = start(&command, &home.path().join("log"));
         let smtp = config.smtp;
-        let mut prescreen = Self { daemon, config, home, smtp };
+        let pid = daemon.pid();
+        let mut prescreen = Self { daemon, config, home, smtp, pid };
         prescreen.await_status("/healthz", 200);
         prescreen
     }
@@ -201,12 +223,29 @@ impl Prescreen {
 
     /// The process.
     pub fn pid(&self) -> u32 {
-        self.daemon.pid()
+        self.pid
+    }
+
+    /// Has it replaced by a new process, and waits until that serves.
+    #[track_caller]
+    pub fn upgrade(&mut self) {
+        const SAYS: &str = "a successor serves";
+        let before = self.log().matches(SAYS).count();
+        self.signal("USR2");
+        eventually_or(
+            || format!("waited in vain for a successor\n{}", self.log()),
+            || (self.log().matches(SAYS).count() > before).then_some(()),
+        );
+        let log = self.log();
+        let told = log.lines().rfind(|line| line.contains(SAYS)).unwrap();
+        let process = told.split("process").nth(1).unwrap().trim_start_matches(['"', ':', '=']);
+        let digits = process.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        self.pid = digits.parse().unwrap();
     }
 
     /// Sends a signal, by name.
     pub fn signal(&self, signal: &str) {
-        self.daemon.signal(signal);
+        kill(self.pid, signal);
     }
 
     /// Waits for its end.

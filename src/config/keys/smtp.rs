@@ -95,6 +95,8 @@ pub(super) fn sections<'a>(
                 "Recipients beyond the limit that are not yet an error."),
             key("drain_time_limit", one(&mut limits.drain_time_limit, time(Seconds, Duration::ZERO)),
                 "How long sessions that were handed over may go on after SIGTERM. Docker grants ten seconds in all."),
+            key("upgrade_time_limit", one(&mut limits.upgrade_time_limit, time(Seconds, Duration::ZERO)),
+                "How long sessions may go on after an upgrade in the process that was replaced."),
         ]),
     ]
 }

@@ -1,0 +1,111 @@
+//! The life of a server, from ready to the end: what signals ask for, in order, one at a time.
+
+use tokio::task::JoinSet;
+
+use super::{Fault, Notify, Program, Server, Signal, Signals};
+use crate::config::{Config, Problem};
+
+/// What a server lives in.
+pub struct Surroundings<R> {
+    /// What it hears.
+    pub signals: Signals,
+    /// Reads the configuration anew.
+    pub read: R,
+    /// What to start as its successor.
+    pub program: Program,
+    /// Whom to tell.
+    pub notify: Notify,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// In good order; so many connections were cut off because their time was up.
+    Drained(usize),
+    /// At once, as it was told twice.
+    AtOnce,
+}
+
+impl Server {
+    /// Serves until it is told to end, or until a successor serves.
+    pub async fn live<R>(mut self, around: Surroundings<R>) -> Ended
+    where
+        R: Fn() -> Result<Config, Vec<Problem>>,
+    {
+        let Surroundings { mut signals, read, program, mut notify } = around;
+        let places = self.places();
+        tracing::info!(places, metrics = ?self.metrics_address(), "listening");
+        notify.ready(&places);
+        let mut beat = JoinSet::new();
+        beat.spawn(notify.clone().beat());
+        loop {
+            match signals.next().await {
+                Signal::Reload => {
+                    notify.reloading();
+                    tell(self.reload(read()));
+                    notify.ready(&self.places());
+                }
+                Signal::Upgrade => {
+                    tracing::info!(%program, "starting a successor");
+                    let upgraded = tokio::select! {
+                        upgraded = self.upgrade(&program) => upgraded,
+                        () = signals.end() => break,
+                    };
+                    match upgraded {
+                        Ok(process) => {
+                            beat.abort_all();
+                            notify.succeeded(process);
+                            tracing::info!(process, "a successor serves; finishing what is here");
+                            return self.go(Way::Retire, signals).await;
+                        }
+                        Err(error) => tracing::error!("upgrade refused: {error}; this process goes on"),
+                    }
+                }
+                Signal::End => break,
+            }
+        }
+        notify.stopping();
+        tracing::info!("draining; a second signal ends at once");
+        self.go(Way::Drain, signals).await
+    }
+
+    async fn go(self, way: Way, mut signals: Signals) -> Ended {
+        let leave = async {
+            match way {
+                Way::Retire => self.retire().await,
+                Way::Drain => self.drain().await,
+            }
+        };
+        tokio::select! {
+            cut = leave => Ended::Drained(cut),
+            () = signals.end() => Ended::AtOnce,
+        }
+    }
+
+    /// Where clients come in, as a person would read it.
+    fn places(&self) -> String {
+        let addresses: Vec<_> = self.addresses().iter().map(ToString::to_string).collect();
+        addresses.join(", ")
+    }
+}
+
+/// How to leave.
+enum Way {
+    /// A successor is there.
+    Retire,
+    /// Nobody is.
+    Drain,
+}
+
+/// A reload that is refused changes nothing.
+fn tell(reloaded: Result<(), Vec<Fault>>) {
+    match reloaded {
+        Ok(()) => tracing::info!("reloaded"),
+        Err(faults) => {
+            for fault in faults {
+                tracing::error!("{fault}");
+            }
+            tracing::error!("reload refused: the configuration in use stays");
+        }
+    }
+}
