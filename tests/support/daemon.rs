@@ -27,7 +27,7 @@ const KEEPER: &str = r#"
     wait "$server"
     status=$?
     [ -n "$GENERATIONS" ] && wait "$watcher" || kill -KILL -"$watcher"
-    [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"
+    [ -z "$SCRATCH" ] || [ -e "$SCRATCH/restarting" ] || rm -rf "$SCRATCH"
     exit "$status"
 "#;
 
@@ -36,7 +36,9 @@ pub struct Daemon {
     keeper: Child,
     lifeline: Option<ChildStdin>,
     pid: u32,
+    command: Vec<String>,
     log: PathBuf,
+    scratch: Option<PathBuf>,
 }
 
 impl Daemon {
@@ -77,7 +79,20 @@ impl Daemon {
         let mut first = String::new();
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut first).unwrap();
         let pid = first.trim().parse().expect("the keeper tells the server's process id");
-        Self { keeper, lifeline, pid, log: log.to_owned() }
+        let command = command.iter().map(ToString::to_string).collect();
+        let (log, scratch) = (log.to_owned(), scratch.map(Path::to_owned));
+        Self { keeper, lifeline, pid, command, log, scratch }
+    }
+
+    /// Ends the server by SIGTERM, and starts it again with all that lies in its scratch folder.
+    pub fn restart(&mut self) {
+        let marker = self.scratch.as_ref().map(|scratch| scratch.join("restarting"));
+        marker.iter().for_each(|marker| fs::write(marker, "").unwrap());
+        self.signal("TERM");
+        self.wait();
+        marker.iter().for_each(|marker| fs::remove_file(marker).unwrap());
+        let command: Vec<_> = self.command.iter().map(String::as_str).collect();
+        *self = Self::start_in(&command, &self.log, self.scratch.as_deref());
     }
 
     /// The server's own process id.

@@ -16,6 +16,7 @@ pub mod dns;
 pub mod mailbox;
 pub mod message;
 pub mod mta;
+pub mod network;
 pub mod postfix;
 pub mod prescreen;
 pub mod talk;

@@ -49,6 +49,7 @@ const STAGE: &str = r#"
 
 /// A running mail server. Ends when dropped, or with the test program.
 pub struct Mta {
+    name: &'static str,
     daemon: Daemon,
     scratch: PathBuf,
     /// Where messages end.
@@ -104,6 +105,19 @@ impl Mta {
     pub fn log(&self) -> String {
         let own = fs::read_to_string(self.scratch.join("log/main")).unwrap_or_default();
         self.daemon.log() + &own
+    }
+
+    /// Ends the server and starts it anew, at the same addresses and over the same mailbox.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.daemon.restart();
+        self.await_ready();
+    }
+
+    #[track_caller]
+    fn await_ready(&mut self) {
+        let direct = self.direct;
+        self.daemon.await_ready(self.name, || TcpStream::connect(direct).is_ok());
     }
 }
 
@@ -180,8 +194,8 @@ impl Draft {
         let Self { name, scratch, proxied, direct } = self;
         let daemon = Daemon::start_with_scratch(command, &scratch.join("console"), &scratch);
         let mailbox = Mailbox::at(&scratch.join("mail"));
-        let mut mta = Mta { daemon, scratch, mailbox, proxied, direct };
-        mta.daemon.await_ready(name, || TcpStream::connect(direct).is_ok());
+        let mut mta = Mta { name, daemon, scratch, mailbox, proxied, direct };
+        mta.await_ready();
         mta
     }
 }

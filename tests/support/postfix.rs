@@ -78,13 +78,32 @@ impl Postfix {
         let daemon = Daemon::start_with_scratch(&command, &console, &scratch);
         let mailbox = Mailbox::at(&scratch.join("mail/inbox"));
         let mut postfix = Self { daemon, scratch, mailbox, proxied, direct };
-        let log = postfix.scratch.join("log");
-        postfix.daemon.await_ready("Postfix", || {
-            fs::read_to_string(&log).unwrap_or_default().contains("daemon started")
+        postfix.await_start(1);
+        postfix
+    }
+
+    /// Ends Postfix and starts it anew, at the same addresses and over the same queue and mailbox.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        let before = self.starts();
+        self.daemon.restart();
+        self.await_start(before + 1);
+    }
+
+    /// How often it has started.
+    fn starts(&self) -> usize {
+        self.log().matches("daemon started").count()
+    }
+
+    /// Waits for its so-manieth start.
+    #[track_caller]
+    fn await_start(&mut self, times: usize) {
+        let (log, proxied, direct) = (self.scratch.join("log"), self.proxied, self.direct);
+        self.daemon.await_ready("Postfix", || {
+            fs::read_to_string(&log).unwrap_or_default().matches("daemon started").count() >= times
                 && TcpStream::connect(direct).is_ok()
                 && TcpStream::connect(proxied).is_ok()
         });
-        postfix
     }
 
     /// The master process, whose children all others are.
