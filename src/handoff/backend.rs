@@ -37,6 +37,9 @@ pub struct Backend {
     helo: Option<Helo>,
     /// The transaction that is open.
     pub(super) transaction: Option<u64>,
+    /// Whether a MAIL was said, even in vain, of which the server may remember something: Postfix holds the SIZE of one
+    /// that it refused against the next.
+    pub(super) needs_rset: bool,
     /// The transaction to which the server was told what the lists add.
     pub(super) told: Option<u64>,
     /// A greeting that was read here, and that the client is to hear.
@@ -69,8 +72,9 @@ impl Backend {
             .send(&header, settings.greeting_timeout)
             .await
             .map_err(|lost| lost.at(Phase::Greeting))?;
-        let (helo, transaction, told, unheard) = (None, None, None, None);
-        let mut backend = Self { server, conversation, settings, helo, transaction, told, unheard };
+        let (helo, transaction, needs_rset, told, unheard) = (None, None, false, None, None);
+        let mut backend =
+            Self { server, conversation, settings, helo, transaction, needs_rset, told, unheard };
         let said = match (backend.settings.identity, greeting) {
             (Identity::Xclient, _) => Some(backend.announce(&client).await?),
             (_, Greeting::Read) => Some(backend.greeting().await?),
@@ -114,6 +118,7 @@ impl Backend {
         }
         if !self.has_open(checked.transaction()) {
             self.forget_transaction().await?;
+            self.needs_rset = true;
             let reply = self.ask(Phase::Envelope, &format!("MAIL {}", checked.mail().argument)).await?;
             if !is_done(&reply) {
                 return Ok(reply);
@@ -148,16 +153,17 @@ impl Backend {
             self.server.offered(Capabilities::from_reply(&reply));
         }
         // HELO and EHLO begin anew (RFC 5321 §4.1.4).
-        self.transaction = None;
+        (self.transaction, self.needs_rset) = (None, false);
         self.helo = Some(helo.clone());
         Ok(None)
     }
 
-    /// Ends the transaction that is open, if one is.
+    /// Ends the transaction that is open, or was to be, if one is.
     pub(super) async fn forget_transaction(&mut self) -> Outcome<()> {
-        if self.transaction.take().is_none() {
+        if !self.needs_rset {
             return Ok(());
         }
+        (self.transaction, self.needs_rset) = (None, false);
         let reply = self.ask(Phase::Envelope, "RSET").await?;
         if is_done(&reply) { Ok(()) } else { Err(Failure::rejected(Phase::Envelope, reply)) }
     }

@@ -80,9 +80,9 @@ impl Backend {
             let (phase, trouble) = (Phase::Envelope, Trouble::Malformed);
             return Err(Failure { phase, trouble, reply: Some(reply) });
         }
-        // Where a transaction stands behind a refused chunk, servers disagree (RFC 3030 §4.2): RSET will tell.
-        if command.is_last() && is_done(&reply) {
-            self.transaction = None;
+        if command.is_last() {
+            // Where a transaction stands behind a refused chunk, servers disagree (RFC 3030 §4.2).
+            (self.transaction, self.needs_rset) = (None, !is_done(&reply));
         }
         Ok(reply)
     }

@@ -50,6 +50,8 @@ async fn a_refused_sender_is_the_answer_and_is_asked_again() {
         > 250 b
         < MAIL FROM:<a@b>
         > 553 5.1.8 bad sender
+        < RSET
+        > 250 2.0.0 forgotten
         < MAIL FROM:<a@b>
         > 250 2.1.0 on second thoughts
         < RCPT TO:<two@x>
