@@ -96,7 +96,7 @@ impl Session {
             let reply = SyntaxError::Recipient(Verb::Rcpt).reply();
             return self.client_error(after, reply);
         }
-        if transaction.accepted >= self.settings.recipient_limit {
+        if transaction.accepted + transaction.put_off >= self.settings.recipient_limit {
             transaction.overshoot += 1;
             self.commands = self.commands.saturating_sub(1);
             let class =
@@ -211,7 +211,7 @@ impl Session {
             None => (Reply::new(503, "5.5.1 Error: need RCPT command"), Some(Class::Client)),
             Some(transaction) => {
                 let class = match transaction.fault {
-                    Some(Fault::Ours) => None,
+                    Some(Fault::Nobody) => None,
                     Some(Fault::Backend) => Some(Class::Recipient),
                     Some(Fault::Client) | None => Some(Class::Client),
                 };

@@ -74,7 +74,7 @@ impl Session {
     }
 
     fn not_asked(&mut self, rcpt: &Rcpt) -> Step {
-        self.blame(Fault::Ours);
+        self.blame(Fault::Nobody);
         let envelope = self.envelope(Verb::Rcpt.as_str(), None, Some(rcpt));
         self.findings.push(Finding::Unavailable { envelope });
         self.say(Reply::new(451, "4.3.0 Service temporarily unavailable"))
@@ -119,6 +119,10 @@ impl Session {
     /// A list refuses the command.
     fn refused(&mut self, command: &Awaited, reply: Reply, cause: Cause) -> Step {
         let envelope = self.envelope_of(command);
+        // Greylisting asks for nothing but patience. A client that is dropped for it has its other recipients put off
+        // another time, when it comes back to ask about them.
+        let is_put_off = reply.is_transient() && cause.is_policy_service();
+        let class = (!is_put_off).then_some(Class::Client);
         let by = RefusedBy::Restriction(cause);
         match command {
             Awaited::Connect => self.refuse_connection(envelope, reply, by),
@@ -127,11 +131,24 @@ impl Session {
                 self.close(vec![reply])
             }
             Awaited::Rcpt(_) => {
-                self.commands = self.commands.saturating_sub(1);
-                self.blame(Fault::Client);
-                self.refuse(envelope, reply, by, Some(Class::Client))
+                if is_put_off {
+                    self.put_off();
+                } else {
+                    self.commands = self.commands.saturating_sub(1);
+                    self.blame(Fault::Client);
+                }
+                self.refuse(envelope, reply, by, class)
             }
-            _ => self.refuse(envelope, reply, by, Some(Class::Client)),
+            _ => self.refuse(envelope, reply, by, class),
+        }
+    }
+
+    /// A recipient is put off: for the limits it is as good as one that was accepted.
+    fn put_off(&mut self) {
+        self.commands = 0;
+        self.blame(Fault::Nobody);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.put_off += 1;
         }
     }
 

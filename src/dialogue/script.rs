@@ -249,19 +249,24 @@ impl Rule {
     }
 
     fn apply(&self, judgement: &mut Judgement) {
-        let cause = Cause {
+        let because = |verb: &'static str| Cause {
             list: List::Recipient,
-            verb: "check_recipient_access",
-            restriction: "check_recipient_access inline:{…}".into(),
+            verb,
+            restriction: format!("{verb} …"),
             table: None,
             key: None,
         };
+        let cause = because("check_recipient_access");
         match self.says.split_once(' ').unwrap_or((&self.says, "")) {
             ("HANGUP", _) => judgement.decision = Decision::HangUp { cause },
             ("PREPEND", line) => judgement.effects.prepend.push(line.to_owned()),
             ("BCC", address) => judgement.effects.bcc.push(address.to_owned()),
             ("WARN", text) => {
                 judgement.notes.push(Note { kind: NoteKind::Warn, cause, text: text.to_owned() });
+            }
+            ("SERVICE", said) => {
+                let cause = because("check_policy_service");
+                judgement.decision = Decision::Refuse { reply: reply(said), cause };
             }
             _ => judgement.decision = Decision::Refuse { reply: reply(&self.says), cause },
         }

@@ -76,6 +76,8 @@ pub(super) struct Transaction {
     /// Recipients that the backend has accepted, and the last of them.
     pub(super) accepted: usize,
     pub(super) last: Option<Arc<Rcpt>>,
+    /// Recipients that a policy server has put off.
+    pub(super) put_off: usize,
     pub(super) overshoot: usize,
     /// Whose doing it is that there may be no recipient.
     pub(super) fault: Option<Fault>,
@@ -85,8 +87,8 @@ pub(super) struct Transaction {
 /// Whose doing it is that a recipient was not accepted; the gravest comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// No backend could be asked.
-    Ours,
+    /// Nobody's: no backend could be asked, or a policy server puts it off.
+    Nobody,
     /// The backend did not want it.
     Backend,
     /// A test or restriction refused it.
@@ -95,7 +97,7 @@ pub(super) enum Fault {
 
 impl Transaction {
     pub(super) fn new(number: u64, mail: Arc<Mail>, effects: Effects) -> Self {
-        Self { number, mail, accepted: 0, last: None, overshoot: 0, fault: None, effects }
+        Self { number, mail, accepted: 0, last: None, put_off: 0, overshoot: 0, fault: None, effects }
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Settings {
     pub discard_ehlo_keywords: Vec<String>,
     /// The largest message in bytes, as `SIZE` and MAIL know it; 0 leaves it to the backend. Default: 0.
     pub message_size_limit: u64,
-    /// Recipients accepted for one message; more are told 452. Default: 1000.
+    /// Recipients accepted, or put off by a policy server, for one message; more are told 452. Default: 1000.
     pub recipient_limit: usize,
     /// Recipients beyond the limit that are not yet an error. Default: 1000.
     pub recipient_overshoot_limit: usize,

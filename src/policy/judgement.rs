@@ -86,6 +86,13 @@ pub struct Cause {
     pub key: Option<String>,
 }
 
+impl Cause {
+    /// Whether a policy server decided, or the lack of one.
+    pub fn is_policy_service(&self) -> bool {
+        self.verb == "check_policy_service"
+    }
+}
+
 /// What a permitted mail is given on its way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {

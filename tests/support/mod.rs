@@ -20,6 +20,7 @@ pub mod network;
 pub mod postfix;
 pub mod prescreen;
 pub mod sink;
+pub mod services;
 pub mod talk;
 pub mod traffic;
 
