@@ -9,6 +9,7 @@
 //! up.
 
 mod message;
+mod starttls;
 
 use std::io;
 use std::net::IpAddr;
@@ -22,11 +23,11 @@ use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::allowlist::{Allowlist, Presence};
-use crate::dialogue::{self, Auth, Checked, Offer, Passthrough, Peer, Released, Session, Step, Waiting};
+use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session, Step, Waiting};
 use crate::dns::Resolver;
-use crate::handoff::{Backends, Handoff, Proof, Ready, Unavailable};
+use crate::handoff::{Backends, Handoff, Link, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
-use crate::policy::{Carry, ClientNames, Names, Policy, Stage, TlsFacts, Trace};
+use crate::policy::{Carry, ClientNames, Names, Policy, Stage, Trace};
 use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
 use crate::rate::{self, Exceeded, Rates};
 use crate::relay::{self, Early, Inspect};
@@ -34,8 +35,9 @@ use crate::report::{HandOff, Outcome, Report};
 use crate::screen::{Passed, Screen, Screened, Verdict, is_gateway_like};
 use crate::smtp::line::{LineBuffer, TooLong};
 use crate::smtp::reply::Reply;
+use crate::table::{Live, MatchList};
 use crate::tls::{self, Starttls, Stream};
-use crate::wire::{self, Socket};
+use crate::wire;
 
 /// All that a connection meets on its way. A reload makes a new one; running connections keep theirs.
 pub struct Site {
@@ -55,6 +57,8 @@ pub struct Site {
     pub starttls: Starttls,
     /// Ends TLS, where STARTTLS is to be ended here.
     pub tls: Option<tls::Acceptor>,
+    /// Who must use STARTTLS.
+    pub tls_required: Arc<Live<MatchList>>,
     /// What AUTH does.
     pub auth: Auth,
     /// Whom to ask for names.
@@ -136,7 +140,7 @@ enum Talked {
 /// A client and a backend to be joined. All that led to it has ended by then: a relay may wait for hours.
 struct Pair<'a> {
     visit: Box<Visit<'a>>,
-    backend: Socket,
+    backend: Link,
     early: Early,
     outcome: Outcome,
 }
@@ -288,8 +292,10 @@ impl<'a> Visit<'a> {
         let (site, client) = (self.site, self.ends.client);
         let id = self.report.id().to_string();
         let mut handoff = Handoff::new(Arc::clone(&site.backends), self.ends, id.clone());
-        let peer = Peer { client, server: self.ends.server, names: ClientNames::default(), id };
-        let mut session = Session::new(Arc::clone(&site.dialogue), peer, screened, self.offer());
+        let names = ClientNames::default();
+        let offer = self.offer(&names).await;
+        let peer = Peer { client, server: self.ends.server, names, id };
+        let mut session = Session::new(Arc::clone(&site.dialogue), peer, screened, offer);
 
         let talked = self.talk(&mut session, &mut handoff, place).await;
         // However it ended: a pass counts although the client hung up, and so does a failure.
@@ -302,13 +308,15 @@ impl<'a> Visit<'a> {
             Talked::Released(released) => {
                 (Box::pin(handoff.content(&released, &rest)).await, Outcome::Relayed)
             }
-            Talked::Passthrough(line) => {
-                (Box::pin(handoff.passthrough(&line, &rest)).await, Outcome::PassedThrough)
+            Talked::Passthrough(passthrough) => {
+                let names = &session.peer().names;
+                let passed = Box::pin(visit.pass_through(&mut handoff, &passthrough, names, &rest));
+                (passed.await, Outcome::PassedThrough)
             }
         };
         match ready {
-            Ok(Ready { socket, to_backend, to_client }) => {
-                Ok(Pair { visit, backend: socket, early: Early { to_backend, to_client }, outcome })
+            Ok(Ready { link, to_backend, to_client, .. }) => {
+                Ok(Pair { visit, backend: link, early: Early { to_backend, to_client }, outcome })
             }
             // What the client has sent behind its command cannot be answered here.
             Err(unavailable) => Err(visit.refuse(&unavailable.farewell(), Outcome::Unavailable).await),
@@ -361,13 +369,14 @@ impl<'a> Visit<'a> {
                 Step::StartTls(reply) => {
                     self.say(&[reply], None).await?;
                     self = Box::pin(self.secured(session, handoff)).await?;
+                    carry.secured();
                     self.next(session).await?
                 }
                 Step::Relay(released) if site.relay.inspect == Inspect::Transaction => {
                     Box::pin(self.message(session, handoff, &released)).await?
                 }
                 Step::Relay(released) => return Ok((self, Talked::Released(released))),
-                Step::Passthrough(line) => return Ok((self, Talked::Passthrough(line))),
+                Step::Passthrough(passthrough) => return Ok((self, Talked::Passthrough(passthrough))),
                 Step::Close { replies, delay } => {
                     self.say(&replies, delay).await?;
                     wire::close(&mut self.stream).await;
@@ -434,35 +443,6 @@ impl<'a> Visit<'a> {
         answer
     }
 
-    /// The TLS handshake. Whatever goes wrong with it ends this connection.
-    async fn secured(
-        self: Box<Self>,
-        session: &mut Session,
-        handoff: &mut Handoff,
-    ) -> Result<Box<Self>, Ended> {
-        let (Some(acceptor), Stream::Plain(socket)) = (&self.site.tls, self.stream) else {
-            return Err(Ended(Outcome::BadTls));
-        };
-        let stream = acceptor.accept(socket).await.map_err(|_| Ended(Outcome::BadTls))?;
-        if let Some((protocol, cipher, bits)) = stream.agreed() {
-            let facts = TlsFacts { protocol, cipher, bits };
-            self.report.secured(facts.clone());
-            handoff.secured(facts.clone());
-            session.secured(facts);
-        }
-        // A new buffer: whatever was said in clear, nothing of it can be read inside TLS.
-        Ok(Box::new(Self { stream, input: LineBuffer::new(), ..*self }))
-    }
-
-    /// What EHLO may offer to this client.
-    fn offer(&self) -> Offer {
-        Offer {
-            capabilities: self.site.backends.capabilities(),
-            starttls: self.site.starttls,
-            auth: self.site.auth,
-        }
-    }
-
     /// How it ends where nothing is held against the client; what is, the report knows.
     fn farewell(&self) -> Outcome {
         if self.drain.is_cancelled() { Outcome::Drained } else { Outcome::Quit }
@@ -517,9 +497,11 @@ impl Pair<'_> {
         visit.report.reached(State::Relay);
         let settings = &visit.site.relay;
         let stop = std::future::pending();
-        let transfer = match visit.stream {
-            Stream::Plain(client) => relay::splice(client, backend, early, settings, stop).await,
-            client @ Stream::Tls(_) => relay::copy(client, backend, early, settings, stop).await,
+        let transfer = match (visit.stream, backend) {
+            (Stream::Plain(client), Link::Clear(backend)) => {
+                relay::splice(client, backend, early, settings, stop).await
+            }
+            (client, backend) => relay::copy(client, backend, early, settings, stop).await,
         };
         visit.report.relayed(transfer);
         outcome
@@ -531,7 +513,8 @@ fn within_rates(place: &rate::Connection, stage: Stage) -> Result<(), Exceeded> 
     match stage {
         Stage::Mail => place.mail(Instant::now()),
         Stage::Rcpt | Stage::Vrfy => place.rcpt(Instant::now()),
-        Stage::Connect | Stage::Helo | Stage::Data | Stage::Etrn => Ok(()),
+        Stage::Connect | Stage::Helo | Stage::Data => Ok(()),
+        Stage::Etrn | Stage::StartTls | Stage::Auth => Ok(()),
     }
 }
 

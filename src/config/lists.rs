@@ -1,4 +1,4 @@
-//! Match lists, loaded: whom `mynetworks` and the exceptions from limits name.
+//! Match lists, loaded: whom `mynetworks`, the exceptions from limits and `tls.required` name.
 
 use std::sync::Arc;
 
@@ -32,5 +32,8 @@ pub(super) fn load(config: &mut Config, origins: &Origins) -> Vec<Problem> {
             loaded("limits.client_event_limit_exceptions", text).unwrap_or_else(|()| config.networks.clone())
         }
     };
+    if let Ok(required) = loaded("tls.required", &config.tls_required) {
+        config.tls_required_list = required;
+    }
     problems
 }

@@ -75,6 +75,10 @@ pub struct Config {
     pub allowlist: allowlist::Settings,
     /// STARTTLS with the client.
     pub tls: tls::Settings,
+    /// Clients that must use it, as written. Default: nobody.
+    pub tls_required: String,
+    /// The same, loaded.
+    pub tls_required_list: Arc<Live<MatchList>>,
     /// Forwarding.
     pub relay: relay::Settings,
     /// Where monitoring asks.
@@ -126,7 +130,7 @@ impl Config {
 
     /// The lists that several modules share; they follow their files, once somebody refreshes them.
     pub fn files(&self) -> Vec<Arc<dyn Refresh>> {
-        vec![self.networks.clone(), self.rate.event_limit_exceptions.clone()]
+        vec![self.networks.clone(), self.rate.event_limit_exceptions.clone(), self.tls_required_list.clone()]
     }
 
     /// Reads the keys alone: no file that they name, and nothing that is wrong with them; what is wrong keeps its
@@ -155,7 +159,7 @@ impl Config {
         self.allowlist.longest_ttl = deep.into_iter().chain(ttls).max().unwrap_or_default();
         let base = &self.base;
         let files = self.tls.certificates.iter_mut().flat_map(|pair| [&mut pair.chain, &mut pair.key]);
-        for file in files.chain(self.allowlist.path.as_mut()) {
+        for file in files.chain(self.allowlist.path.as_mut()).chain(self.backend.tls_ca.as_mut()) {
             *file = base.join(&*file);
         }
     }
@@ -185,6 +189,8 @@ impl Default for Config {
             client_event_limit_exceptions: None,
             allowlist: allowlist::Settings::default(),
             tls: tls::Settings::default(),
+            tls_required: String::new(),
+            tls_required_list: Arc::new(Live::fixed(MatchList::default())),
             relay: relay::Settings::default(),
             metrics: metrics::Settings::default(),
             log: log::Settings::default(),

@@ -8,10 +8,11 @@ use super::apply::{Names, Origins};
 use super::check::Findings;
 use super::problem::{Problem, Warning};
 use crate::dns::{Resolver, Zone};
+use crate::handoff::BackendTls;
 use crate::policy::Policy;
 use crate::screen::{self, Screen, dnsbl};
 use crate::table::LoadError;
-use crate::tls::{Acceptor, Starttls};
+use crate::tls::{Acceptor, Connector, Starttls};
 
 /// Everything that keeps a part from being built, or that it warns of.
 pub(super) fn check(config: &Config, origins: &Origins, names: &Names) -> Findings {
@@ -28,6 +29,11 @@ pub(super) fn check(config: &Config, origins: &Origins, names: &Names) -> Findin
         && let Err(errors) = Acceptor::new(&config.tls, None)
     {
         findings.problems.extend(of("tls.certificates", errors));
+    }
+    if config.backend.tls == BackendTls::StartTls
+        && let Err(error) = Connector::new(config.backend.tls_ca.as_deref())
+    {
+        findings.problems.extend(of("backend.tls_ca", vec![error]));
     }
     match Policy::new(config.policy.clone(), unasked(), &config.base) {
         Ok(policy) => {

@@ -12,11 +12,15 @@ use super::ehlo::{self, Place, Unusable};
 use super::errors::Class;
 use super::finding::{After, Finding, RefusedBy, excerpt};
 use super::session::{Fault, Session};
-use super::step::{Awaited, ContentCommand, Passthrough, Pending, Step, Waiting};
+use super::settings::Encryption;
+use super::step::{Awaited, ContentCommand, HandOver, Pending, Step, Waiting};
 
 impl Session {
     /// Does what `command` says, or asks whether it may.
     pub(super) fn command(&mut self, command: Command, after: After, waiting: Waiting<'_>) -> Step {
+        if let Some(step) = self.in_clear(&command, after) {
+            return step;
+        }
         match command {
             Command::Helo(argument) => self.helo_command(Protocol::Smtp, &argument),
             Command::Ehlo(argument) => self.helo_command(Protocol::Esmtp, &argument),
@@ -168,22 +172,55 @@ impl Session {
         if starttls == Starttls::Terminate {
             return Step::StartTls(Reply::new(220, "2.0.0 Ready to start TLS"));
         }
-        self.pass_through(Verb::StartTls.as_str().to_owned())
+        self.hand_over(HandOver::StartTls)
     }
 
     fn auth_command(&mut self, argument: &str, after: After) -> Step {
         if let Some(reply) = self.out_of_order(Verb::Auth) {
             return self.client_error(after, reply);
         }
-        self.pass_through(format!("{} {argument}", Verb::Auth.as_str()))
+        self.hand_over(HandOver::Auth(argument.to_owned()))
     }
 
-    /// Leaves the session to the backend, unless the client has failed a test: behind this, nobody could tell it.
-    fn pass_through(&mut self, line: String) -> Step {
+    /// Leaves the session to the backend if the lists permit, unless the client has failed a test: behind this,
+    /// nobody could tell it.
+    fn hand_over(&mut self, command: HandOver) -> Step {
         match self.standing.clone() {
             Some(reply) => self.close(vec![reply]),
-            None => Step::Passthrough(Passthrough { helo: self.helo.clone(), line }),
+            None => self.judge(Awaited::HandOver(command)),
         }
+    }
+
+    /// What a client that must use STARTTLS is told to any other command but those that lead there (RFC 3207 §4). It
+    /// is an invitation, and no error yet; where there is no STARTTLS for want of a backend, that is our fault.
+    fn in_clear(&mut self, command: &Command, after: After) -> Option<Step> {
+        if self.offer.encryption == Encryption::Optional || self.tls.is_some() {
+            return None;
+        }
+        let is_chunk = match command {
+            Command::Helo(_)
+            | Command::Ehlo(_)
+            | Command::StartTls
+            | Command::Noop
+            | Command::Help
+            | Command::Quit
+            | Command::Unknown { .. } => return None,
+            Command::Bdat { .. } => true,
+            _ => false,
+        };
+        let reply = self.dress(match self.starttls() {
+            Starttls::Off => Reply::new(454, "4.7.0 TLS not available due to local problem"),
+            Starttls::Terminate | Starttls::Passthrough => {
+                Reply::new(530, "5.7.0 Must issue a STARTTLS command first")
+            }
+        });
+        self.findings.push(Finding::ProtocolError { after, reply: reply.clone() });
+        // The chunk is under way already, and cannot be told from commands.
+        Some(if is_chunk {
+            Step::Close { replies: vec![reply], delay: None }
+        } else {
+            self.pass_on(reply, None)
+        })
     }
 
     /// Asks the restriction lists; a client that has failed a test is past asking, and only learns it at RCPT.

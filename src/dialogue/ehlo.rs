@@ -91,7 +91,7 @@ pub(super) fn lines(
             "PIPELINING" => Some(offered.keyword.clone()),
             "VRFY" if settings.disable_vrfy_command => None,
             "VRFY" => Some(offered.keyword.clone()),
-            "AUTH" if offer.auth == Auth::Handoff => Some(line(offered)),
+            "AUTH" if may_auth(offer, channel) => Some(line(offered)),
             "AUTH" => None,
             _ if carried() => Some(line(offered)),
             _ => None,
@@ -111,6 +111,13 @@ fn offers_starttls(settings: &Settings, offer: &Offer) -> bool {
         Starttls::Passthrough => offer.capabilities.offers("STARTTLS"),
     };
     has && !is_discarded(settings, "STARTTLS")
+}
+
+/// Whether AUTH may be said. Nobody is asked for a password in clear where TLS is to be had here; in front of a backend
+/// with TLS of its own, that is the backend's to say.
+fn may_auth(offer: &Offer, channel: Channel) -> bool {
+    let in_clear = channel == Channel::Plain && offer.starttls == Starttls::Terminate;
+    offer.auth == Auth::Handoff && !in_clear
 }
 
 /// Why a parameter cannot be replayed.
@@ -176,9 +183,13 @@ impl Session {
 
     /// Whether AUTH was offered.
     pub(super) fn offers_auth(&self) -> bool {
-        self.offer.auth == Auth::Handoff
+        may_auth(&self.offer, self.channel())
             && self.offer.capabilities.offers("AUTH")
             && !is_discarded(&self.settings, "AUTH")
+    }
+
+    pub(super) fn channel(&self) -> Channel {
+        if self.tls.is_some() { Channel::Tls } else { Channel::Plain }
     }
 
     /// What STARTTLS does for this client.

@@ -30,5 +30,5 @@ mod step;
 pub use finding::{After, EXCERPT, Envelope, Finding, RefusedBy};
 pub use forbidden::ForbiddenCommands;
 pub use session::{Peer, Session};
-pub use settings::{Auth, ErrorSettings, Offer, Settings};
+pub use settings::{Auth, Encryption, ErrorSettings, Offer, Settings};
 pub use step::{Checked, ContentCommand, Passthrough, Pending, Released, Step, Waiting};

@@ -8,11 +8,11 @@ use crate::smtp::command::Verb;
 use crate::smtp::envelope::{Helo, Mail, Rcpt};
 use crate::smtp::reply::Reply;
 
-use super::ehlo::{self, Channel, Pipelining};
+use super::ehlo::{self, Pipelining};
 use super::errors::Class;
 use super::finding::{Envelope, Finding, RefusedBy};
 use super::session::{Fault, Offered, Session, Transaction};
-use super::step::{Awaited, Checked, Pending, Released, Step};
+use super::step::{Awaited, Checked, Passthrough, Pending, Released, Step};
 
 impl Session {
     /// The restriction lists have spoken: the command takes effect, or it is refused.
@@ -108,6 +108,7 @@ impl Session {
                 let effects = transaction.effects.clone();
                 Step::Relay(Released { command, transaction: transaction.number, effects })
             }
+            Awaited::HandOver(command) => Step::Passthrough(Passthrough { helo: self.helo.clone(), command }),
             Awaited::Vrfy(rcpt) => self.say(Reply::new(252, format!("2.0.0 {}", rcpt.argument))),
             Awaited::Etrn(_) => {
                 let reply = self.dress(Reply::new(458, "Unable to queue messages"));
@@ -207,8 +208,7 @@ impl Session {
     fn offers(&mut self) -> Reply {
         let pipelining =
             if self.deep.awaits(Test::Pipelining) { Pipelining::UnderTest } else { Pipelining::Allowed };
-        let channel = if self.tls.is_some() { Channel::Tls } else { Channel::Plain };
-        let lines = ehlo::lines(&self.settings, &self.offer, pipelining, channel);
+        let lines = ehlo::lines(&self.settings, &self.offer, pipelining, self.channel());
         let offered = lines.iter().any(|line| line == "PIPELINING");
         self.pipelining = if offered { Offered::Yes } else { Offered::No };
         Reply::multiline(250, lines)
@@ -224,6 +224,7 @@ impl Session {
             Awaited::Data(command) => self.envelope(command.verb().as_str(), None, None),
             Awaited::Vrfy(rcpt) => self.envelope(Verb::Vrfy.as_str(), None, Some(rcpt)),
             Awaited::Etrn(_) => self.envelope(Verb::Etrn.as_str(), None, None),
+            Awaited::HandOver(command) => self.envelope(command.verb().as_str(), None, None),
         }
     }
 

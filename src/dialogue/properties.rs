@@ -84,7 +84,8 @@ fn session(client: Client, hard_error_limit: u32) -> Session {
     };
     let backend = ["backend", "PIPELINING", "CHUNKING", "AUTH PLAIN"].map(str::to_owned).to_vec();
     let capabilities = Arc::new(Capabilities::from_reply(&Reply::multiline(250, backend)));
-    let offer = Offer { capabilities, starttls: Starttls::Terminate, auth: Auth::Handoff };
+    let encryption = Encryption::Optional;
+    let offer = Offer { capabilities, starttls: Starttls::Terminate, auth: Auth::Handoff, encryption };
     let (standing, deep) = match client {
         Client::Known => (None, vec![]),
         Client::New(action) => {

@@ -109,6 +109,7 @@ struct Setting {
     offer: Vec<String>,
     starttls: Starttls,
     auth: Auth,
+    encryption: Encryption,
     rules: Vec<Rule>,
     command_time_limit: Option<Duration>,
 }
@@ -124,6 +125,7 @@ impl Setting {
             "offer" => self.offer = value.split(", ").map(str::to_owned).collect(),
             "starttls" => self.starttls = value.parse()?,
             "auth" => self.auth = value.parse()?,
+            "encryption" if value == "required" => self.encryption = Encryption::Required,
             "policy" => self.rules.push(Rule::read(value)),
             _ => return Err(format!("`{key}` is no setting")),
         }
@@ -175,7 +177,8 @@ impl Setting {
         let settings = self.settings.unwrap_or_else(default_settings);
         let lines = std::iter::once("backend".to_owned()).chain(self.offer).collect();
         let capabilities = Arc::new(Capabilities::from_reply(&Reply::multiline(250, lines)));
-        let offer = Offer { capabilities, starttls: self.starttls, auth: self.auth };
+        let offer =
+            Offer { capabilities, starttls: self.starttls, auth: self.auth, encryption: self.encryption };
         let screened = Screened::for_test(self.standing, self.deep, self.teased);
         let line_length_limit = settings.line_length_limit;
         let mut stage = Stagehand {
@@ -231,6 +234,8 @@ impl Rule {
             "data" => Stage::Data,
             "vrfy" => Stage::Vrfy,
             "etrn" => Stage::Etrn,
+            "starttls" => Stage::StartTls,
+            "auth" => Stage::Auth,
             _ => panic!("no such stage: {stage}"),
         };
         Self { stage, subject: subject.to_owned(), says: says.to_owned() }
@@ -238,7 +243,7 @@ impl Rule {
 
     fn concerns(&self, stage: Stage, facts: &Facts<'_>) -> bool {
         let subject = match stage {
-            Stage::Connect => None,
+            Stage::Connect | Stage::StartTls | Stage::Auth => None,
             Stage::Helo => facts.helo.map(|helo| helo.name.clone()),
             Stage::Mail => facts.mail.map(|mail| mail.sender.as_str().to_owned()),
             Stage::Rcpt | Stage::Vrfy => facts.rcpt.map(|rcpt| rcpt.recipient.as_str().to_owned()),
@@ -364,7 +369,7 @@ impl Stagehand {
             }
             Step::StartTls(reply) => self.reply(&[reply], None),
             Step::Passthrough(passthrough) => {
-                self.events.push_back(Event::Backend(passthrough.line().to_owned()));
+                self.events.push_back(Event::Backend(passthrough.line()));
                 self.place = Place::Relay;
             }
         }

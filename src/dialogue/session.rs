@@ -370,7 +370,7 @@ mod tests {
     use crate::smtp::line::LineBuffer;
     use crate::tls::Starttls;
 
-    use crate::dialogue::{Auth, Checked};
+    use crate::dialogue::{Auth, Checked, Encryption};
 
     fn session(standing: Option<Reply>, deep: &[(Test, Action)]) -> Session {
         let peer = Peer {
@@ -379,7 +379,8 @@ mod tests {
             names: ClientNames::default(),
             id: "1".into(),
         };
-        let offer = Offer { capabilities: Arc::default(), starttls: Starttls::Off, auth: Auth::Hide };
+        let (capabilities, encryption) = (Arc::default(), Encryption::Optional);
+        let offer = Offer { capabilities, starttls: Starttls::Off, auth: Auth::Hide, encryption };
         let screened = Screened::for_test(standing, deep.to_vec(), false);
         Session::new(Arc::default(), peer, screened, offer)
     }

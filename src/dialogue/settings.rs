@@ -104,6 +104,18 @@ pub struct Offer {
     pub starttls: Starttls,
     /// What AUTH does.
     pub auth: Auth,
+    /// Whether this client must use STARTTLS first.
+    pub encryption: Encryption,
+}
+
+/// Whether a client may speak in clear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// As it likes.
+    #[default]
+    Optional,
+    /// Only to come to STARTTLS.
+    Required,
 }
 
 /// What becomes of AUTH.

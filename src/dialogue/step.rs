@@ -53,7 +53,7 @@ pub enum Step {
     Relay(Released),
     /// Say this and begin the TLS handshake; then tell the session with [`Session::secured`].
     StartTls(Reply),
-    /// Replay HELO and this line to the backend and relay from here on; the backend judges the envelope.
+    /// Replay HELO and this command to the backend and relay from here on; the backend judges the envelope.
     Passthrough(Passthrough),
 }
 
@@ -75,6 +75,24 @@ pub(super) enum Awaited {
     Data(ContentCommand),
     Vrfy(Arc<Rcpt>),
     Etrn(String),
+    HandOver(HandOver),
+}
+
+/// A command at which the session becomes the backend's.
+#[derive(Debug)]
+pub(super) enum HandOver {
+    StartTls,
+    /// With its argument.
+    Auth(String),
+}
+
+impl HandOver {
+    pub(super) fn verb(&self) -> Verb {
+        match self {
+            Self::StartTls => Verb::StartTls,
+            Self::Auth(_) => Verb::Auth,
+        }
+    }
 }
 
 impl Pending {
@@ -88,6 +106,8 @@ impl Pending {
             Awaited::Data(_) => Stage::Data,
             Awaited::Vrfy(_) => Stage::Vrfy,
             Awaited::Etrn(_) => Stage::Etrn,
+            Awaited::HandOver(HandOver::StartTls) => Stage::StartTls,
+            Awaited::HandOver(HandOver::Auth(_)) => Stage::Auth,
         }
     }
 
@@ -95,7 +115,7 @@ impl Pending {
     pub fn facts<'a>(&'a self, session: &'a Session) -> Facts<'a> {
         let mut facts = session.facts();
         match &self.command {
-            Awaited::Connect | Awaited::Data(_) => {}
+            Awaited::Connect | Awaited::Data(_) | Awaited::HandOver(_) => {}
             Awaited::Helo(helo) | Awaited::Ehlo(helo) => {
                 facts.helo = Some(helo);
                 facts.mail = None;
@@ -209,11 +229,12 @@ impl Released {
     }
 }
 
-/// Proof that the client has passed what was asked of it so far, and that its session may become the backend's.
+/// Proof that the client stands under no refusal, that the client and HELO lists permit it, and that its session may
+/// become the backend's; only [`dialogue`](super) makes it.
 #[derive(Debug)]
 pub struct Passthrough {
     pub(super) helo: Option<Arc<Helo>>,
-    pub(super) line: String,
+    pub(super) command: HandOver,
 }
 
 impl Passthrough {
@@ -222,8 +243,16 @@ impl Passthrough {
         self.helo.as_deref()
     }
 
-    /// STARTTLS, or AUTH with its argument; without line ending.
-    pub fn line(&self) -> &str {
-        &self.line
+    /// STARTTLS or AUTH.
+    pub fn verb(&self) -> Verb {
+        self.command.verb()
+    }
+
+    /// The command as it is sent to the backend, without line ending.
+    pub fn line(&self) -> String {
+        match &self.command {
+            HandOver::StartTls => Verb::StartTls.as_str().to_owned(),
+            HandOver::Auth(argument) => format!("{} {argument}", Verb::Auth.as_str()),
+        }
     }
 }

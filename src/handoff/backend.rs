@@ -11,7 +11,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::connect;
+use super::encryption::Encryption;
 use super::introduction::Client;
+use super::link::Link;
 use super::lockstep::{Conversation, Lost};
 use super::server::Server;
 use super::settings::{Identity, Settings};
@@ -21,7 +23,6 @@ use crate::dialogue::Checked;
 use crate::smtp::capability::Capabilities;
 use crate::smtp::envelope::{Helo, Protocol};
 use crate::smtp::reply::Reply;
-use crate::wire::Socket;
 
 /// How long a server may take to answer our QUIT, and how many may be doing so at once.
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
@@ -61,27 +62,37 @@ impl Backend {
     pub(super) async fn open(
         server: Arc<Server>,
         settings: Arc<Settings>,
+        encryption: &Encryption,
         client: Client<'_>,
         greeting: Greeting,
     ) -> Outcome<Self> {
         let socket = timed(&server, Phase::Connect, connect(&server.address, &settings, &client)).await?;
         let client = client.over(&socket);
         let header = client.header(settings.identity);
-        let mut conversation = Conversation::new(socket);
+        let mut conversation = Conversation::new(Link::Clear(socket));
         conversation
             .send(&header, settings.greeting_timeout)
             .await
             .map_err(|lost| lost.at(Phase::Greeting))?;
-        let (helo, transaction, needs_rset, told, unheard) = (None, None, false, None, None);
-        let mut backend =
-            Self { server, conversation, settings, helo, transaction, needs_rset, told, unheard };
-        let said = match (backend.settings.identity, greeting) {
-            (Identity::Xclient, _) => Some(backend.announce(&client).await?),
-            (_, Greeting::Read) => Some(backend.greeting().await?),
-            (_, Greeting::Leave) => None,
-        };
-        backend.unheard = said.filter(|_| greeting == Greeting::Leave);
+        let mut backend = Self::over(server, settings, conversation);
+        let is_told_in_smtp = backend.settings.identity == Identity::Xclient;
+        let is_first_to_speak = is_told_in_smtp || !matches!(encryption, Encryption::Off);
+        if greeting == Greeting::Leave && !is_first_to_speak {
+            return Ok(backend);
+        }
+        let mut said = backend.greeting().await?;
+        backend = backend.encrypted(encryption, client.hostname).await?;
+        if is_told_in_smtp {
+            said = backend.announce(&client, said).await?;
+        }
+        backend.unheard = Some(said).filter(|_| greeting == Greeting::Leave);
         Ok(backend)
+    }
+
+    /// Nothing has been said but greetings.
+    pub(super) fn over(server: Arc<Server>, settings: Arc<Settings>, conversation: Conversation) -> Self {
+        let (helo, transaction, needs_rset, told, unheard) = (None, None, false, None, None);
+        Self { server, conversation, settings, helo, transaction, needs_rset, told, unheard }
     }
 
     /// The server's greeting.
@@ -91,10 +102,10 @@ impl Backend {
         if reply.code() == 220 { Ok(reply) } else { Err(Failure::rejected(Phase::Greeting, reply)) }
     }
 
-    /// Tells the server by XCLIENT who the client is: a greeting, our own EHLO, and a greeting again, as if nothing
-    /// had been said.
-    async fn announce(&mut self, client: &Client<'_>) -> Outcome<Reply> {
-        let mut reply = self.greeting().await?;
+    /// Tells the server by XCLIENT who the client is: behind the greeting our own EHLO, and a greeting again, as if
+    /// nothing had been said.
+    async fn announce(&mut self, client: &Client<'_>, greeting: Reply) -> Outcome<Reply> {
+        let mut reply = greeting;
         let offer = self.ask(Phase::Greeting, &format!("EHLO {}", client.hostname)).await?;
         if !is_done(&offer) {
             return Err(Failure::rejected(Phase::Greeting, offer));
@@ -187,12 +198,12 @@ impl Backend {
         &self.server.name
     }
 
-    /// Gives the connection up to the relay: the socket, and what was read from it that the client is to hear.
-    pub fn release(self) -> (Socket, Vec<u8>) {
-        let (socket, unread) = self.conversation.into_parts();
+    /// Gives the connection up to the relay: the way to the server, and what was read from it that the client is to hear.
+    pub fn release(self) -> (Link, Vec<u8>) {
+        let (link, unread) = self.conversation.into_parts();
         let mut unheard = self.unheard.map(|reply| reply.to_wire()).unwrap_or_default();
         unheard.extend(unread);
-        (socket, unheard)
+        (link, unheard)
     }
 
     /// Ready when the server speaks before the message has ended, or is gone.
@@ -226,7 +237,11 @@ pub(super) fn is_done(reply: &Reply) -> bool {
 }
 
 /// Notes how long it took, if it went well, and in which phase it did not.
-async fn timed<T>(server: &Server, phase: Phase, work: impl Future<Output = Result<T, Lost>>) -> Outcome<T> {
+pub(super) async fn timed<T>(
+    server: &Server,
+    phase: Phase,
+    work: impl Future<Output = Result<T, Lost>>,
+) -> Outcome<T> {
     let start = Instant::now();
     let done = work.await.map_err(|lost| lost.at(phase))?;
     server.statistics.took(phase, start.elapsed());

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::backend::{Backend, Greeting, Outcome};
 use super::connect::can_meet;
+use super::encryption::Encryption;
 use super::introduction::Client;
 use super::server::{Health, Server, Witness, jittered};
 use super::settings::{Identity, Settings};
@@ -30,6 +31,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Backends {
     settings: Arc<Settings>,
     servers: Vec<Arc<Server>>,
+    encryption: Encryption,
     hostname: Arc<str>,
 }
 
@@ -37,14 +39,21 @@ impl Backends {
     /// `hostname` is the name that probes greet with.
     pub fn new(settings: &Settings, hostname: &str) -> Self {
         let servers = settings.servers.iter().cloned().map(|address| Arc::new(Server::new(address)));
-        Self { servers: servers.collect(), settings: Arc::new(settings.clone()), hostname: hostname.into() }
+        Self {
+            servers: servers.collect(),
+            encryption: Encryption::of(settings),
+            settings: Arc::new(settings.clone()),
+            hostname: hostname.into(),
+        }
     }
 
     /// Keeps what `before` knows of the servers that both name, so that a reload has no moment in which nothing is
-    /// known of them. How clients are announced must be the same: what a server can do may depend on it.
+    /// known of them. How clients are announced, and whether in TLS, must be the same: what a server can do may depend
+    /// on it.
     #[must_use]
     pub fn succeeding(mut self, before: &Self) -> Self {
-        if self.settings.identity == before.settings.identity {
+        let how = |settings: &Settings| (settings.identity, settings.tls);
+        if how(&self.settings) == how(&before.settings) {
             for server in &mut self.servers {
                 if let Some(known) = before.servers.iter().find(|known| known.address == server.address) {
                     *server = Arc::clone(known);
@@ -86,7 +95,8 @@ impl Backends {
         let mut watches = JoinSet::new();
         for server in &self.servers {
             let (server, settings) = (Arc::clone(server), Arc::clone(&self.settings));
-            watches.spawn(watch(server, settings, Arc::clone(&self.hostname)));
+            let (encryption, hostname) = (self.encryption.clone(), Arc::clone(&self.hostname));
+            watches.spawn(async move { watch(&server, &settings, &encryption, &hostname).await });
         }
         while watches.join_next().await.is_some() {}
         pending::<()>().await;
@@ -95,7 +105,7 @@ impl Backends {
     /// Asks every server once what it offers, one after the other; ready when each has answered or failed.
     pub async fn probe(&self) {
         for server in &self.servers {
-            let _ = probe_noted(server, &self.settings, &self.hostname).await;
+            let _ = probe_noted(server, &self.settings, &self.encryption, &self.hostname).await;
         }
     }
 
@@ -146,7 +156,8 @@ impl Backends {
         client: Client<'_>,
         greeting: Greeting,
     ) -> Outcome<Backend> {
-        let backend = Backend::open(Arc::clone(server), Arc::clone(&self.settings), client, greeting).await?;
+        let (known, settings) = (Arc::clone(server), Arc::clone(&self.settings));
+        let backend = Backend::open(known, settings, &self.encryption, client, greeting).await?;
         server.answered();
         Ok(backend)
     }
@@ -182,9 +193,9 @@ impl Backends {
     }
 }
 
-async fn watch(server: Arc<Server>, settings: Arc<Settings>, hostname: Arc<str>) {
+async fn watch(server: &Arc<Server>, settings: &Arc<Settings>, encryption: &Encryption, hostname: &str) {
     loop {
-        let pause = match probe_noted(&server, &settings, &hostname).await {
+        let pause = match probe_noted(server, settings, encryption, hostname).await {
             Ok(()) => settings.probe_interval,
             Err(_) => RETRY.min(settings.probe_interval),
         };
@@ -192,8 +203,13 @@ async fn watch(server: Arc<Server>, settings: Arc<Settings>, hostname: Arc<str>)
     }
 }
 
-async fn probe_noted(server: &Arc<Server>, settings: &Arc<Settings>, hostname: &str) -> Outcome<()> {
-    match probe::ask(server, settings, hostname).await {
+async fn probe_noted(
+    server: &Arc<Server>,
+    settings: &Arc<Settings>,
+    encryption: &Encryption,
+    hostname: &str,
+) -> Outcome<()> {
+    match probe::ask(server, settings, encryption, hostname).await {
         Ok(capabilities) => {
             server.offered(capabilities);
             server.answered();

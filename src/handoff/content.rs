@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use super::backend::{Backend, Outcome, is_done};
+use super::link::Link;
 use super::lockstep::Lost;
 use super::trouble::{Failure, Phase, Trouble};
 use crate::dialogue::{ContentCommand, Passthrough, Released};
+use crate::smtp::command::Verb;
 use crate::smtp::reply::Reply;
-use crate::wire::Socket;
 
 /// A backend that is ready for the relay.
 #[derive(Debug)]
 pub struct Ready {
-    /// The connection to it.
-    pub socket: Socket,
+    /// The server, as configured.
+    pub server: String,
+    /// The way to it.
+    pub link: Link,
     /// What it is sent first: the command at which the client is handed over, and what followed it.
     pub to_backend: Vec<u8>,
     /// What the client is sent first: a reply that is already there.
@@ -136,22 +139,31 @@ impl Backend {
         Ok(())
     }
 
-    /// Introduces the client and hands over at the line that it has sent, `rest` behind it.
+    /// Introduces the client and hands over at the command that it has sent, `rest` behind it. A server that will not
+    /// do the TLS that it offers is not left alone with the client: in clear, the envelope is ours to judge.
     pub(super) async fn passthrough(mut self, passthrough: &Passthrough, rest: &[u8]) -> Outcome<Ready> {
         self.forget_transaction().await?;
         if let Some(refusal) = self.introduce(passthrough.helo()).await? {
             return Err(Failure::rejected(Phase::Helo, refusal));
         }
-        let line = format!("{}\r\n", passthrough.line());
-        self.ready(&[line.as_bytes(), rest], None).await
+        if passthrough.verb() == Verb::Auth {
+            let line = format!("{}\r\n", passthrough.line());
+            return self.ready(&[line.as_bytes(), rest], None).await;
+        }
+        let reply = self.ask(Phase::Helo, &passthrough.line()).await?;
+        if reply.code() != 220 {
+            return Err(Failure::rejected(Phase::Helo, reply));
+        }
+        self.ready(&[rest], Some(reply)).await
     }
 
     /// A server that is out of step now would answer every later command of the client with an earlier one's reply.
     async fn ready(mut self, to_backend: &[&[u8]], reply: Option<Reply>) -> Outcome<Ready> {
         self.conversation.overhear().await.map_err(|lost| lost.at(Phase::Envelope))?;
-        let (socket, _) = self.conversation.into_parts();
+        let server = self.server.name.clone();
+        let (link, _) = self.conversation.into_parts();
         let to_client = reply.map(|reply| reply.to_wire()).unwrap_or_default();
-        Ok(Ready { socket, to_backend: to_backend.concat(), to_client })
+        Ok(Ready { server, link, to_backend: to_backend.concat(), to_client })
     }
 }
 

@@ -10,13 +10,16 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::encryption::NoTls;
+use super::link::Link;
 use super::trouble::{Failure, Phase, Trouble};
 use crate::smtp::reply::Reply;
 use crate::smtp::reply_reader::ReplyReader;
-use crate::wire::{self, Socket};
+use crate::tls::{CertificateName, Connector};
+use crate::wire;
 
 /// Why there is no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,15 +44,15 @@ impl From<Trouble> for Lost {
 /// One connection, and what was read from it.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    socket: Socket,
+    link: Link,
     replies: ReplyReader,
     /// Whether a command is out that was not answered.
     asked: bool,
 }
 
 impl Conversation {
-    pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, replies: ReplyReader::new(), asked: false }
+    pub(super) fn new(link: Link) -> Self {
+        Self { link, replies: ReplyReader::new(), asked: false }
     }
 
     /// Whether the server waits for us.
@@ -62,7 +65,7 @@ impl Conversation {
         if bytes.is_empty() {
             return Ok(());
         }
-        wire::send(&mut self.socket, bytes, limit).await.map_err(|error| {
+        wire::send(&mut self.link, bytes, limit).await.map_err(|error| {
             let is_late = error.kind() == io::ErrorKind::TimedOut;
             Lost::from(if is_late { Trouble::Timeout } else { Trouble::Closed })
         })
@@ -96,7 +99,7 @@ impl Conversation {
 
     /// Writes some of the content.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        Pin::new(&mut self.link).poll_write(cx, bytes)
     }
 
     /// Ready when the server has said something, or is gone.
@@ -104,13 +107,13 @@ impl Conversation {
         if !self.replies.is_empty() {
             return Poll::Ready(());
         }
-        let read = pin!(wire::fill(&mut self.socket, |bytes| self.replies.push(bytes)));
+        let read = pin!(wire::fill(&mut self.link, |bytes| self.replies.push(bytes)));
         read.poll(cx).map(|_| ())
     }
 
     /// Waits for a reply: to the last command, or the greeting.
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
-        let reply = timeout(limit, self.read_reply()).await.map_err(|_| Trouble::Timeout)??;
+        let reply = timeout(limit, self.flushed_reply()).await.map_err(|_| Trouble::Timeout)??;
         self.asked = false;
         if reply.code() == 421 {
             return Err(Lost { trouble: Trouble::Rejected, farewell: Some(reply) });
@@ -118,9 +121,31 @@ impl Conversation {
         Ok(reply)
     }
 
-    /// The socket, and what was read from it behind the last reply.
-    pub(super) fn into_parts(self) -> (Socket, Vec<u8>) {
-        (self.socket, self.replies.into_rest())
+    /// Goes on inside TLS with the server that must be `name`. What it has said in clear is forgotten, and it may
+    /// have said nothing that was not asked for: that would be read as if it stood inside (CVE-2021-33515).
+    pub(super) async fn encrypted(
+        self,
+        connector: &Connector,
+        name: &CertificateName,
+        limit: Duration,
+    ) -> Result<Self, NoTls> {
+        let Self { link: Link::Clear(socket), replies, .. } = self else { return Err(NoTls::Injected) };
+        if !replies.is_empty() {
+            return Err(NoTls::Injected);
+        }
+        let tls = timeout(limit, connector.connect(name, socket)).await.map_err(|_| NoTls::Timeout)??;
+        Ok(Self::new(Link::Tls(Box::new(tls))))
+    }
+
+    /// The way to the server, and what was read from it behind the last reply.
+    pub(super) fn into_parts(self) -> (Link, Vec<u8>) {
+        (self.link, self.replies.into_rest())
+    }
+
+    /// What was written piece by piece may still stand in a TLS record that nobody has sent.
+    async fn flushed_reply(&mut self) -> Result<Reply, Trouble> {
+        self.link.flush().await.map_err(|_| Trouble::Closed)?;
+        self.read_reply().await
     }
 
     async fn read_reply(&mut self) -> Result<Reply, Trouble> {
@@ -130,7 +155,7 @@ impl Conversation {
                 Some(Err(_)) => return Err(Trouble::Malformed),
                 None => {}
             }
-            match wire::fill(&mut self.socket, |bytes| self.replies.push(bytes)).await {
+            match wire::fill(&mut self.link, |bytes| self.replies.push(bytes)).await {
                 Ok(0) | Err(_) => return Err(Trouble::Closed),
                 Ok(_) => {}
             }
@@ -140,7 +165,7 @@ impl Conversation {
     /// Takes in what the server has said unasked, without waiting: only a farewell makes sense.
     pub(super) async fn overhear(&mut self) -> Result<(), Lost> {
         let read = {
-            let mut read = pin!(wire::fill(&mut self.socket, |bytes| self.replies.push(bytes)));
+            let mut read = pin!(wire::fill(&mut self.link, |bytes| self.replies.push(bytes)));
             poll_fn(|cx| match read.as_mut().poll(cx) {
                 Poll::Ready(read) => Poll::Ready(Some(read)),
                 Poll::Pending => Poll::Ready(None),

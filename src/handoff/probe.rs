@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::backend::{Backend, Greeting, Outcome, is_done};
+use super::encryption::Encryption;
 use super::introduction::Client;
 use super::server::Server;
 use super::settings::Settings;
@@ -16,10 +17,12 @@ use crate::smtp::capability::Capabilities;
 pub(super) async fn ask(
     server: &Arc<Server>,
     settings: &Arc<Settings>,
+    encryption: &Encryption,
     hostname: &str,
 ) -> Outcome<Capabilities> {
     let (server, settings) = (Arc::clone(server), Arc::clone(settings));
-    let mut backend = Backend::open(server, settings, Client::ourselves(hostname), Greeting::Read).await?;
+    let ourselves = Client::ourselves(hostname);
+    let mut backend = Backend::open(server, settings, encryption, ourselves, Greeting::Read).await?;
     let reply = backend.ask(Phase::Helo, &format!("EHLO {hostname}")).await?;
     if !is_done(&reply) {
         return Err(Failure::rejected(Phase::Helo, reply));

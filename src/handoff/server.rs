@@ -126,7 +126,7 @@ impl Witness {
     fn speaks_against_server(self, failure: &Failure) -> bool {
         match failure.trouble {
             Trouble::Exhausted => false,
-            Trouble::Refused | Trouble::Unreachable => true,
+            Trouble::Refused | Trouble::Unreachable | Trouble::Tls | Trouble::Untrusted => true,
             Trouble::Timeout => self == Self::Probe || failure.phase != Phase::Envelope,
             Trouble::Closed | Trouble::Rejected | Trouble::Identity | Trouble::Malformed => {
                 self == Self::Probe

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::encryption::BackendTls;
+use crate::tls::CertificateName;
+
 /// `[backend]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -13,6 +16,12 @@ pub struct Settings {
     pub servers: Vec<Address>,
     /// How a server is told who the client is. Default: `proxy-v2`.
     pub identity: Identity,
+    /// Whether TLS is spoken with the servers. Default: off.
+    pub tls: BackendTls,
+    /// PEM certificates that a server's must be signed by. Default: those that the system trusts.
+    pub tls_ca: Option<PathBuf>,
+    /// What a server's certificate must bear. Default: its address.
+    pub tls_name: Option<CertificateName>,
     /// How long a server may take to accept a connection. Default 5 s.
     pub connect_timeout: Duration,
     /// How long it may take to greet. Default 30 s.
@@ -31,6 +40,9 @@ impl Default for Settings {
         Self {
             servers: vec![Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 10025)))],
             identity: Identity::default(),
+            tls: BackendTls::default(),
+            tls_ca: None,
+            tls_name: None,
             connect_timeout: Duration::from_secs(5),
             greeting_timeout: Duration::from_secs(30),
             command_timeout: Duration::from_secs(100),

@@ -11,6 +11,8 @@ pub enum Phase {
     Connect,
     /// The server has been told who the client is, and is to greet.
     Greeting,
+    /// TLS is to begin.
+    Tls,
     /// HELO or EHLO.
     Helo,
     /// MAIL and RCPT, and whatever else belongs to a transaction.
@@ -19,13 +21,14 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order.
-    pub const ALL: [Self; 4] = [Self::Connect, Self::Greeting, Self::Helo, Self::Envelope];
+    pub const ALL: [Self; 5] = [Self::Connect, Self::Greeting, Self::Tls, Self::Helo, Self::Envelope];
 
-    /// `connect`, `greeting`, `helo`, `envelope`.
+    /// `connect`, `greeting`, `tls`, `helo`, `envelope`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Greeting => "greeting",
+            Self::Tls => "tls",
             Self::Helo => "helo",
             Self::Envelope => "envelope",
         }
@@ -47,6 +50,10 @@ pub enum Trouble {
     Rejected,
     /// It will not be told who the client is: a wrong `identity`, or a server that does not trust us.
     Identity,
+    /// It was to speak TLS and does not, or none that is good enough.
+    Tls,
+    /// Its certificate is not to be trusted: issuer, name or time.
+    Untrusted,
     /// What it said is no reply, makes no sense here, or was not asked for.
     Malformed,
     /// We have run out of descriptors, ports or memory.
@@ -55,18 +62,21 @@ pub enum Trouble {
 
 impl Trouble {
     /// All troubles, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Refused,
         Self::Unreachable,
         Self::Timeout,
         Self::Closed,
         Self::Rejected,
         Self::Identity,
+        Self::Tls,
+        Self::Untrusted,
         Self::Malformed,
         Self::Exhausted,
     ];
 
-    /// `refused`, `unreachable`, `timeout`, `closed`, `rejected`, `identity`, `malformed`, `exhausted`.
+    /// `refused`, `unreachable`, `timeout`, `closed`, `rejected`, `identity`, `tls`, `untrusted`, `malformed`,
+    /// `exhausted`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -75,6 +85,8 @@ impl Trouble {
             Self::Closed => "closed",
             Self::Rejected => "rejected",
             Self::Identity => "identity",
+            Self::Tls => "tls",
+            Self::Untrusted => "untrusted",
             Self::Malformed => "malformed",
             Self::Exhausted => "exhausted",
         }

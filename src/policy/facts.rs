@@ -24,6 +24,10 @@ pub enum Stage {
     Vrfy,
     /// ETRN: client, helo and etrn lists.
     Etrn,
+    /// STARTTLS that hands the session to the backend: client and helo lists.
+    StartTls,
+    /// AUTH, which does so too: client and helo lists.
+    Auth,
 }
 
 /// What is known when lists are judged. Borrowed from the session for one judgement.

@@ -12,7 +12,7 @@ impl Policy {
     /// What the lists that belong to `stage` say of `facts`.
     ///
     /// With `delay_reject = yes` (the default) Connect, Helo and Mail permit, and Rcpt judges all lists afresh for
-    /// each recipient. With `no` each list is judged at its own command, and `carry` takes to the next stage what
+    /// each recipient; so do StartTls and Auth with those that can be judged there. With `no` each list is judged at its own command, and `carry` takes to the next stage what
     /// an earlier one has put off. Never an error: trouble is part of the decision.
     pub async fn judge(
         &self,
@@ -58,6 +58,14 @@ impl Judging<'_> {
                 }
                 self.at_etrn(carry).await
             }
+            Stage::StartTls | Stage::Auth => {
+                if delayed {
+                    self.at_connect(carry).await?;
+                    self.at_helo(carry).await?;
+                }
+                self.begin(carry.before_mail());
+                self.permit()
+            }
             Stage::Data => self.at_data().await,
         }
     }
@@ -79,8 +87,7 @@ impl Judging<'_> {
     }
 
     async fn at_mail(&mut self, carry: &mut Carry) -> Result<(), End> {
-        // A client may come without a HELO.
-        self.begin(carry.after_helo.as_ref().map_or(&carry.after_client, |_| &carry.after_helo));
+        self.begin(carry.before_mail());
         if self.facts.mail.is_some() {
             self.list(List::Sender).await?;
             if self.policy.settings.reject_unlisted_sender {
@@ -103,7 +110,7 @@ impl Judging<'_> {
     }
 
     async fn at_etrn(&mut self, carry: &Carry) -> Result<(), End> {
-        self.begin(carry.after_helo.as_ref().map_or(&carry.after_client, |_| &carry.after_helo));
+        self.begin(carry.before_mail());
         self.list(List::Etrn).await?;
         self.permit()
     }

@@ -149,6 +149,19 @@ pub struct Carry {
     pub(super) after_mail: Option<Deferral>,
 }
 
+impl Carry {
+    /// What was said in clear is forgotten when TLS begins (RFC 3207 §4.2); who the client is, is not.
+    pub fn secured(&mut self) {
+        self.after_helo = None;
+        self.after_mail = None;
+    }
+
+    /// What was put off before MAIL. A client may come without a HELO.
+    pub(super) fn before_mail(&self) -> &Option<Deferral> {
+        self.after_helo.as_ref().map_or(&self.after_client, |_| &self.after_helo)
+    }
+}
+
 /// A refusal that waits for what the lists will say.
 #[derive(Clone, Debug)]
 pub(super) struct Deferral {

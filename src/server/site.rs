@@ -82,6 +82,7 @@ pub(super) fn build(
         relay: config.relay.clone(),
         starttls: config.tls.starttls,
         tls,
+        tls_required: Arc::clone(&config.tls_required_list),
         auth: config.auth,
         resolver,
         allowlist: Arc::clone(allowlist),

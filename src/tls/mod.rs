@@ -1,19 +1,22 @@
-//! TLS with the client: certificates, the acceptor, and the stream that may or may not be inside TLS.
+//! TLS: with clients, where it ends here, and with backends across a network.
 //!
 //! rustls does the work (TLS 1.2 and 1.3, X25519MLKEM768 where the client offers it). [`Certificates`] follow their
 //! files; a pair that does not fit leaves the old one in place. The [`Acceptor`] gives each handshake a deadline and
 //! lets only so many run at once, so that a flood of them cannot take the processor from the others.
 //!
-//! No certificate is asked of a client: with SMTP there is nobody who would know it.
+//! No certificate is asked of a client: with SMTP there is nobody who would know it. A backend's is looked at closely:
+//! the [`Connector`] believes none that it does not bear out.
 
 mod acceptor;
 mod certificates;
+mod connector;
 mod stream;
 mod totals;
 mod validity;
 
 pub use acceptor::{Acceptor, HandshakeError};
 pub use certificates::{Certificates, Pair};
+pub use connector::{CertificateName, ConnectError, Connector};
 pub use stream::Stream;
 pub use totals::{Handshake, Totals};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dialogue::{Auth, Finding, Offer, Peer, RefusedBy, Session, Step, Waiting};
+use crate::dialogue::{Auth, Encryption, Finding, Offer, Peer, RefusedBy, Session, Step, Waiting};
 use crate::policy::{Carry, Trace};
 use crate::screen::Screened;
 use crate::smtp::capability::Capabilities;
@@ -39,6 +39,7 @@ impl<'a> Talk<'a> {
             capabilities: Arc::new(Capabilities::conservative()),
             starttls: Starttls::Off,
             auth: Auth::Hide,
+            encryption: Encryption::Optional,
         };
         let session = Session::new(Arc::clone(&explainer.dialogue), peer, screened, offer);
         Self { explainer, case, session, carry: Carry::default(), detail, failed }

@@ -9,7 +9,7 @@ use super::Config;
 use super::apply::Origins;
 use super::problem::{Problem, Warning};
 use crate::dialogue::Auth;
-use crate::handoff::{Address, Identity};
+use crate::handoff::{Address, BackendTls, Identity};
 use crate::relay::Inspect;
 use crate::table::{network, words};
 use crate::tls::Starttls;
@@ -29,6 +29,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Findings {
     judge.addresses();
     judge.identity();
     judge.relay_control();
+    judge.encryption();
     judge.waits();
     judge.dns_lists();
     judge.findings
@@ -102,6 +103,42 @@ impl Judge<'_> {
         }
         if self.config.backend.servers.is_empty() {
             self.refuse("backend.servers", "nowhere to hand mail to; write at least one server");
+        }
+    }
+
+    /// Who asks for what nobody has.
+    fn encryption(&mut self) {
+        let Config { tls, tls_required, backend, .. } = self.config;
+        if tls.starttls == Starttls::Off && !tls_required.is_empty() {
+            self.refuse(
+                "tls.required",
+                "these clients could never send mail, since STARTTLS is off; write tls.starttls = \"terminate\" or \
+                 \"passthrough\"",
+            );
+        }
+        if backend.tls == BackendTls::Off {
+            let unused = [
+                ("backend.tls_ca", backend.tls_ca.is_some()),
+                ("backend.tls_name", backend.tls_name.is_some()),
+            ];
+            for (key, _) in unused.into_iter().filter(|(_, is_set)| *is_set) {
+                self.warn(key, "has no effect without backend.tls = \"starttls\"");
+            }
+            return;
+        }
+        if tls.starttls == Starttls::Passthrough {
+            self.refuse(
+                "backend.tls",
+                "a client's TLS cannot be passed through inside our own; write tls.starttls = \"terminate\", or \
+                 backend.tls = \"off\"",
+            );
+        }
+        let is_unix = |server: &Address| matches!(server, Address::Unix(_));
+        if backend.tls_name.is_none() && backend.servers.iter().any(is_unix) {
+            self.refuse(
+                "backend.tls_name",
+                "a unix socket has no name; write the one in its server's certificate",
+            );
         }
     }
 

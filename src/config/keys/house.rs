@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{MOMENT, SECOND, Section, key, section};
 use crate::config::grammar::{file, number, socket, time, word};
-use crate::config::slot::{list, list_of_phrases, one, optional};
+use crate::config::slot::{list, list_of_phrases, one, optional, whole};
 use crate::report::log;
 use crate::time::Unit::{Days, Seconds};
 use crate::{allowlist, dns, handoff, metrics, relay, tls};
@@ -16,6 +16,12 @@ pub(super) fn backend(backend: &mut handoff::Settings) -> Section<'_> {
             "The servers, most wanted first."),
         key("identity", one(&mut backend.identity, word("proxy-v2, proxy-v1, xclient, transparent or none")),
             "How a server is told who the client is. With none it takes every client for this host."),
+        key("tls", one(&mut backend.tls, word("starttls or off")),
+            "Whether prescreen speaks TLS with the server: for one across a network. Never without, if it fails."),
+        key("tls_ca", optional(&mut backend.tls_ca, file()),
+            "PEM certificates that the server's must be signed by. Empty: those that the system trusts."),
+        key("tls_name", optional(&mut backend.tls_name, word("name")),
+            "The name, or IP address, that the server's certificate must bear. Empty: its address in servers."),
         key("connect_timeout", one(&mut backend.connect_timeout, time(Seconds, MOMENT)),
             "How long a server may take to accept a connection."),
         key("greeting_timeout", one(&mut backend.greeting_timeout, time(Seconds, MOMENT)),
@@ -63,12 +69,14 @@ pub(super) fn allowlist(allowlist: &mut allowlist::Settings) -> Section<'_> {
 }
 
 #[rustfmt::skip]
-pub(super) fn tls(tls: &mut tls::Settings) -> Section<'_> {
+pub(super) fn tls<'a>(tls: &'a mut tls::Settings, required: &'a mut String) -> Section<'a> {
     section("tls", "STARTTLS with the client.", vec![
         key("starttls", one(&mut tls.starttls, word("terminate, passthrough or off")),
             "Whether TLS ends here (needs a certificate), at the backend, or is not offered."),
         key("certificates", list_of_phrases(&mut tls.certificates, word("\"chain.pem key.pem\"")),
             "PEM files; chosen by the name that the client asks for, the first serves all others."),
+        key("required", whole(required, word("networks, names, tables")),
+            "Clients that must use it: anything that brings mail nearer gets 530 in clear."),
         key("handshake_time_limit", one(&mut tls.handshake_time_limit, time(Seconds, MOMENT)),
             "How long a handshake may take."),
         key("handshake_count_limit", one(&mut tls.handshake_count_limit, number(1..=1_000_000)),

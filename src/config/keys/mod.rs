@@ -53,6 +53,8 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
         client_event_limit_exceptions,
         allowlist,
         tls,
+        tls_required,
+        tls_required_list: _,
         relay,
         metrics,
         log,
@@ -63,7 +65,7 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
     sections.extend(policy::sections(policy));
     sections.extend([
         house::allowlist(allowlist),
-        house::tls(tls),
+        house::tls(tls, tls_required),
         house::relay(relay),
         house::metrics(metrics),
         house::log(log),

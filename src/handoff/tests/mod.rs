@@ -1,5 +1,6 @@
 //! The hand-off against scripted servers.
 
+mod encryption;
 mod faults;
 mod health;
 mod rig;

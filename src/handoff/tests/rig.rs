@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use crate::dialogue::{
-    Auth, Checked, ErrorSettings, Offer, Passthrough, Peer, Released, Session, Settings as DialogueSettings,
-    Step, Waiting,
+    Auth, Checked, Encryption, ErrorSettings, Offer, Passthrough, Peer, Released, Session,
+    Settings as DialogueSettings, Step, Waiting,
 };
 use crate::handoff::{Address, Backends, Handoff, Identity, Settings};
 use crate::policy::{ClientNames, Effects, Judgement};
@@ -82,7 +82,8 @@ impl Client {
         let ends = ends();
         let peer =
             Peer { client: ends.client, server: ends.server, names: ClientNames::default(), id: "1".into() };
-        let offer = Offer { capabilities, starttls: Starttls::Passthrough, auth: Auth::Hide };
+        let (starttls, encryption) = (Starttls::Passthrough, Encryption::Optional);
+        let offer = Offer { capabilities, starttls, auth: Auth::Hide, encryption };
         let errors = ErrorSettings { recipient_error_limit: 1000, ..ErrorSettings::default() };
         let settings = DialogueSettings { errors, command_count_limit: 1000, ..DialogueSettings::default() };
         let screened = Screened::for_test(None, Vec::new(), false);

@@ -3,7 +3,7 @@
 use tokio::io::AsyncReadExt;
 
 use super::rig::{Client, GOOD, Server, ends, handoff, settings};
-use crate::handoff::{Backends, Identity, Proof, Settings};
+use crate::handoff::{Backends, Identity, Phase, Proof, Settings, Trouble};
 use crate::policy::{Effects, NameStatus, Names, TlsFacts};
 use crate::proxy_protocol::{Header, Origin, Parsed, Tlv, parse};
 use crate::screen::Passed;
@@ -37,7 +37,7 @@ async fn the_envelope_is_replayed_and_the_replies_are_the_servers() {
     let ready = handoff.content(&client.content("DATA"), b"Subject: hi\r\n").await.unwrap();
     assert_eq!(ready.to_backend, b"DATA\r\nSubject: hi\r\n");
     assert_eq!(ready.to_client, b"");
-    let mut socket = ready.socket;
+    let mut socket = ready.link;
     tokio::io::AsyncWriteExt::write_all(&mut socket, b"DATA\r\n").await.unwrap();
     server.done().await;
 }
@@ -174,14 +174,35 @@ async fn starttls_is_replayed_behind_ehlo() {
         > 220 b
         < EHLO client.example
         = 250-b\\r\\n250 STARTTLS\\r\\n
+        < STARTTLS
+        > 220 2.0.0 go
         .
         "])
     .await;
     let mut handoff = handoff(&settings(&[&server]));
     let mut client = Client::new();
     let ready = handoff.passthrough(&client.passthrough("STARTTLS"), b"").await.unwrap();
-    assert_eq!(ready.to_backend, b"STARTTLS\r\n");
+    assert_eq!((&*ready.to_backend, &*ready.to_client), (&b""[..], &b"220 2.0.0 go\r\n"[..]));
     drop(ready);
+    server.done().await;
+}
+
+/// In clear, the envelope is ours to judge.
+#[tokio::test]
+async fn a_server_that_takes_back_its_starttls_is_not_left_alone_with_the_client() {
+    let server = Server::start(&["
+        > 220 b
+        < EHLO client.example
+        = 250-b\\r\\n250 STARTTLS\\r\\n
+        < STARTTLS
+        > 454 4.7.0 TLS not available
+        .
+        "])
+    .await;
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::new();
+    let lost = handoff.passthrough(&client.passthrough("STARTTLS"), b"").await.unwrap_err();
+    assert_eq!((lost.phase, lost.trouble), (Phase::Helo, Trouble::Rejected));
     server.done().await;
 }
 

@@ -145,7 +145,7 @@ async fn play(acts: Vec<Act>, server: SocketAddr) {
         return;
     }
     if let Ok(ready) = handoff.content(&client.content("DATA"), b"").await {
-        let mut socket = ready.socket;
+        let mut socket = ready.link;
         socket.write_all(&ready.to_backend).await.unwrap();
         let mut recited = String::new();
         socket.read_to_string(&mut recited).await.unwrap();

@@ -21,6 +21,9 @@ pub(in crate::policy) fn request(stage: Stage, facts: &Facts<'_>, names: &Names,
         Stage::Data => "DATA",
         Stage::Vrfy => "VRFY",
         Stage::Etrn => "ETRN",
+        // Postfix has no such states: it does not ask at these commands.
+        Stage::StartTls => "STARTTLS",
+        Stage::Auth => "AUTH",
     };
     let recipient = facts.recipient(stage).map(Address::unquoted).unwrap_or_default();
     let sender = facts.sender().map(Address::unquoted).unwrap_or_default();
