@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{MOMENT, SECOND, Section, key, section};
 use crate::config::grammar::{file, number, socket, time, word};
-use crate::config::slot::{list, list_of_phrases, one, optional, whole};
+use crate::config::slot::{list, list_of_phrases, one, optional, preset, whole};
 use crate::report::log;
 use crate::time::Unit::{Days, Seconds};
 use crate::{allowlist, dns, handoff, metrics, relay, tls};
@@ -110,9 +110,13 @@ pub(super) fn metrics(metrics: &mut metrics::Settings) -> Section<'_> {
 
 #[rustfmt::skip]
 pub(super) fn log(log: &mut log::Settings) -> Section<'_> {
-    section("log", "One line for each connection, on standard output.", vec![
+    section("log", "One line for each connection.", vec![
         key("format", one(&mut log.format, word("text, json or postscreen")),
             "A sentence for people, an object with every fact, or the lines that postscreen would write."),
+        key("output", one(&mut log.output, word("stdout, journald, syslog or syslog:…")),
+            "Where lines go: stdout, journald, syslog (/dev/log), syslog:/path, syslog:udp:ADDRESS:PORT or syslog:tcp:ADDRESS:PORT. Changes with a restart."),
+        key("syslog_format", preset(&mut log.syslog_format, word("bsd or rfc5424")),
+            "How a syslog daemon is spoken to. Default: bsd to a socket of this host, rfc5424 over the network."),
         key("level", one(&mut log.level, word("error, warn, info, debug or trace")),
             "The least severe that is logged; info shows every connection."),
         key("syslog_name", one(&mut log.syslog_name, word("name")),

@@ -1,31 +1,32 @@
 //! Where the log goes and what it looks like: one event, one line, never waited for.
 //!
-//! Everything is written to standard output by a thread of its own. When whoever reads it is stuck, lines are
-//! dropped and counted; no session stands still for the log. Whatever a line holds, control characters do not leave
+//! Everything is written by a thread of its own, to standard output, the journal or a syslog daemon. When whoever reads
+//! it is stuck or gone, lines are dropped and counted; no session stands still for the log. Whatever a line holds, control characters do not leave
 //! the program: what got past an escape further up is replaced here.
 
-use std::fmt::{self, Write as _};
-use std::fs;
+mod event;
+mod output;
+mod sink;
+
+use std::fmt;
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level as Severity, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
-use super::text::is_printable;
+use event::{Lines, Style};
+use output::Frame;
+pub use output::{Output, SyslogFormat};
+use sink::{Lost, Sink};
 
 /// Lines that wait for a stuck reader before the next is dropped; about 4 MB.
 const LINES_IN_FLIGHT: usize = 8_192;
@@ -35,6 +36,10 @@ const LINES_IN_FLIGHT: usize = 8_192;
 pub struct Settings {
     /// What a line looks like. Default: `text`.
     pub format: Format,
+    /// Where lines go. Default: `stdout`. Changes with a restart.
+    pub output: Output,
+    /// How a syslog daemon is spoken to. Default: `bsd` to a socket of this host, `rfc5424` over the network.
+    pub syslog_format: Option<SyslogFormat>,
     /// The least severe that is logged. Default: `info`, which shows every connection.
     pub level: Level,
     /// The part before `/postscreen` in the program tag of the `postscreen` format; lines that dnsblog or smtpd
@@ -44,7 +49,19 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { format: Format::Text, level: Level::Info, syslog_name: "postfix".to_owned() }
+        Self {
+            format: Format::Text,
+            output: Output::default(),
+            syslog_format: None,
+            level: Level::Info,
+            syslog_name: "postfix".to_owned(),
+        }
+    }
+}
+
+impl Settings {
+    fn frame(&self) -> Frame {
+        self.output.frame(self.syslog_format)
     }
 }
 
@@ -167,18 +184,19 @@ impl Log {
 #[derive(Clone, Debug)]
 pub struct Control {
     dropped: ErrorCounter,
+    lost: Lost,
     dials: Dials,
 }
 
 impl Control {
-    /// Lines dropped since the start because the reader was stuck.
+    /// Lines dropped since the start because the reader was stuck, or gone.
     pub fn dropped(&self) -> u64 {
-        self.dropped.dropped_lines() as u64
+        self.dropped.dropped_lines() as u64 + self.lost.lines()
     }
 
-    /// Goes on with other settings.
+    /// Goes on with other settings; the output stays what it was.
     pub fn configure(&self, settings: &Settings) {
-        self.dials.style.store(Arc::new(Style::new(settings)));
+        self.dials.style.store(Arc::new(self.dials.style.load().succeeded_by(settings)));
         // Fails only where the log has ended.
         let _ = self.dials.filter.reload(targets(settings));
     }
@@ -193,11 +211,15 @@ struct Dials {
 
 /// Starts the log of this process. A second log is an error.
 pub fn init(settings: &Settings) -> Result<Log, AlreadyLogging> {
-    let (writer, guard) = writer(io::stdout());
+    let lost = Lost::default();
+    let (writer, guard) = match settings.output.place() {
+        None => writer(io::stdout()),
+        Some(place) => writer(Sink::new(place, lost.clone())),
+    };
     let dropped = writer.error_counter();
     let (subscriber, dials) = subscriber(settings, writer);
     subscriber.try_init().map_err(|_| AlreadyLogging)?;
-    Ok(Log { _writer: guard, control: Control { dropped, dials } })
+    Ok(Log { _writer: guard, control: Control { dropped, lost, dials } })
 }
 
 /// There is a log already.
@@ -236,153 +258,16 @@ fn targets(settings: &Settings) -> Targets {
         .with_target(settings.format.target(), level)
 }
 
-/// Writes events as lines.
-struct Lines(Arc<ArcSwap<Style>>);
-
-/// What lines look like.
-#[derive(Debug)]
-struct Style {
-    format: Format,
-    /// `host postfix`
-    origin: String,
-    pid: u32,
-}
-
-impl Style {
-    fn new(settings: &Settings) -> Self {
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
-        let origin = format!("{host} {}", settings.syslog_name);
-        Self { format: settings.format, origin, pid: std::process::id() }
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut said = Said::default();
-        event.record(&mut said);
-        let severity = *event.metadata().level();
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-        let style = self.0.load();
-        match style.format {
-            Format::Json => {
-                writeln!(to, "{}", OneLine(&said.object(&time, severity, event.metadata().target())))
-            }
-            Format::Text => writeln!(to, "{time} {severity:<5} {}", OneLine(&said.sentence())),
-            Format::Postscreen => {
-                let program = said.fields.remove("program");
-                let program = program.as_ref().and_then(Value::as_str).unwrap_or("postscreen");
-                let (origin, pid, word) = (&style.origin, style.pid, word(severity));
-                writeln!(to, "{time} {origin}/{program}[{pid}]: {word}{}", OneLine(&said.sentence()))
-            }
-        }
-    }
-}
-
-/// How Postfix marks severity.
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::ERROR => "error: ",
-        Severity::WARN => "warning: ",
-        _ => "",
-    }
-}
-
-/// What an event says.
-#[derive(Default)]
-struct Said {
-    message: String,
-    fields: Map<String, Value>,
-}
-
-impl Said {
-    fn sentence(&self) -> String {
-        let mut sentence = self.message.clone();
-        for (name, value) in &self.fields {
-            let space = if sentence.is_empty() { "" } else { " " };
-            // A string is shown with its quotes and escapes, as JSON does.
-            let _ = write!(sentence, "{space}{name}={value}");
-        }
-        sentence
-    }
-
-    /// A report is an object already; any other event becomes one.
-    fn object(mut self, time: &str, severity: Severity, target: &str) -> String {
-        let object = if target == Format::Json.target() {
-            self.message
-        } else {
-            self.fields.insert("target".to_owned(), target.into());
-            self.fields.insert("message".to_owned(), self.message.into());
-            Value::Object(self.fields).to_string()
-        };
-        let severity = severity.as_str().to_ascii_lowercase();
-        let rest = object.strip_prefix('{').unwrap_or("}");
-        format!(r#"{{"time":"{time}","level":"{severity}",{rest}"#)
-    }
-
-    fn note(&mut self, field: &Field, value: Value) {
-        self.fields.insert(field.name().to_owned(), value);
-    }
-}
-
-impl Visit for Said {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        if field.name() == "message" {
-            self.message = text;
-            return;
-        }
-        // A path or name in Debug's quotes gets those of JSON.
-        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        self.note(field, bare.unwrap_or(&text).into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.message = value.to_owned();
-        } else {
-            self.note(field, value.into());
-        }
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.note(field, value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.note(field, value.into());
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.note(field, value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.note(field, value.into());
-    }
-}
-
-/// Text without anything that could end the line or act on a terminal.
-struct OneLine<'a>(&'a str);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| f.write_char(if is_printable(c) { c } else { '?' }))
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::path::Path;
+    use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, channel};
-    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
 
     use super::*;
+    use crate::report::text::is_printable;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -405,6 +290,37 @@ pub(super) mod tests {
         tracing::subscriber::with_default(subscriber(&settings, move || writer.clone()).0, events);
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// As [`logged`], towards a log daemon.
+    fn framed(output: &str, format: Format) -> String {
+        let (sink, output) = (Sink::default(), output.parse().unwrap());
+        let (settings, writer) = (Settings { format, output, ..Settings::default() }, sink.clone());
+        tracing::subscriber::with_default(subscriber(&settings, move || writer.clone()).0, || {
+            tracing::warn!("trouble\nof two lines");
+        });
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_daemon_gets_the_frame_that_it_knows() {
+        let (pid, text) = (std::process::id(), "trouble?of two lines");
+        assert_eq!(
+            framed("syslog", Format::Postscreen),
+            format!("<20>postfix/postscreen[{pid}]: warning: {text}\n")
+        );
+        let line = framed("syslog:udp:127.0.0.1:514", Format::Text);
+        let fields: Vec<_> = line.splitn(8, ' ').collect();
+        let [head, time, host, rest @ ..] = &fields[..] else { panic!("{line}") };
+        assert_eq!((*head, host.is_empty()), ("<20>1", false));
+        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+        assert_eq!(rest, ["prescreen", &pid.to_string(), "-", "-", &format!("{text}\n")]);
+        let entry = framed("journald", Format::Json);
+        let fields: Vec<_> = entry.lines().map(|line| line.split_once('=').unwrap()).collect();
+        let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["PRIORITY", "SYSLOG_FACILITY", "SYSLOG_IDENTIFIER", "SYSLOG_PID", "MESSAGE"]);
+        assert_eq!((fields[0].1, fields[2].1), ("4", "prescreen"));
+        assert!(fields[4].1.starts_with('{'), "{entry}");
     }
 
     #[test]
