@@ -304,12 +304,24 @@ mod tests {
     #[test]
     fn the_number_of_series_does_not_grow_with_clients() {
         let metrics = metrics();
+        let by = Judge::Restriction(List::Relay, "reject_unauth_destination");
+        let visit = |n: u32, outcome| {
+            let client = (std::net::Ipv4Addr::from(n), 4711).into();
+            let mut report = Report::new(
+                Endpoints { client, server: "192.0.2.2:25".parse().unwrap() },
+                SystemTime::UNIX_EPOCH,
+            );
+            report.named(Some(&format!("host{n}.example.net")));
+            report.end(outcome);
+            metrics.observe(&report);
+            metrics.verdict(Verdict { by, action: Refusal::Reject }, 1);
+        };
         for outcome in Outcome::ALL {
-            metrics.observe(&report(outcome));
+            visit(0, outcome);
         }
         let before = series(&metrics.render(&Snapshot::default()));
-        for n in 0..10_000 {
-            metrics.observe(&report(Outcome::ALL[n % Outcome::ALL.len()]));
+        for n in 0..100_000 {
+            visit(n, Outcome::ALL[n as usize % Outcome::ALL.len()]);
         }
         assert_eq!(series(&metrics.render(&Snapshot::default())), before);
     }

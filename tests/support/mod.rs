@@ -19,8 +19,8 @@ pub mod mta;
 pub mod network;
 pub mod postfix;
 pub mod prescreen;
-pub mod sink;
 pub mod services;
+pub mod sink;
 pub mod talk;
 pub mod traffic;
 

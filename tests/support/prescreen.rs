@@ -221,6 +221,11 @@ impl Prescreen {
         self.await_metric(RELOADS, &labels, before + 1.0);
     }
 
+    /// Where it answers `/metrics` and the like.
+    pub fn admin(&self) -> SocketAddr {
+        self.config.admin
+    }
+
     /// The process.
     pub fn pid(&self) -> u32 {
         self.pid
