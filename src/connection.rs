@@ -231,7 +231,7 @@ impl<'a> Visit<'a> {
 
     /// The tests before the greeting.
     async fn screened(&mut self, presence: &mut Presence) -> Verdict {
-        let remembered = self.site.allowlist.lookup(presence.key());
+        let remembered = self.site.allowlist.recall(presence.key()).await;
         let pressure = self.seat.pressure(&self.site.limits);
         let report = &mut *self.report;
         let mut note = |finding| report.screen(finding);
@@ -520,13 +520,12 @@ fn within_rates(place: &rate::Connection, stage: Stage) -> Result<(), Exceeded> 
 
 /// Whether the client has passed every test that it was held to.
 fn has_passed(session: &Session) -> bool {
-    let screened = session.screened();
-    session.standing().is_none() && !screened.failed() && session.passed().len() == screened.deep().len()
+    !session.has_failed() && session.passed().len() == session.screened().deep().len()
 }
 
 /// Notes for next time what the client has passed, or that it has failed.
 fn remember(presence: &mut Presence, client: IpAddr, session: &Session) {
-    if session.standing().is_some() || session.screened().failed() {
+    if session.has_failed() {
         return presence.revoke();
     }
     // Behind a container's bridge all the world has the gateway's address: one pass must not let everybody in.

@@ -10,6 +10,7 @@
 mod file;
 mod presence;
 mod record;
+pub mod shared;
 mod store;
 
 pub use presence::Presence;
@@ -29,6 +30,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use presence::Presences;
+use shared::Shared;
 use store::{Pace, Store};
 
 /// `[allowlist]`
@@ -45,6 +47,8 @@ pub struct Settings {
     pub ipv6_prefix: u8,
     /// How long a client is remembered after all its passes have expired. Default 7 days.
     pub retention_time: Duration,
+    /// The allowlist that several hosts share.
+    pub shared: shared::Settings,
     /// The longest TTL of any test: no pass counts for longer, whatever the clock was when it was noted.
     /// Default 30 days.
     pub longest_ttl: Duration,
@@ -58,6 +62,7 @@ impl Default for Settings {
             ipv4_prefix: 32,
             ipv6_prefix: 64,
             retention_time: Duration::from_secs(7 * 86_400),
+            shared: shared::Settings::default(),
             longest_ttl: Duration::from_secs(30 * 86_400),
         }
     }
@@ -84,6 +89,7 @@ pub struct Allowlist {
     path: Option<PathBuf>,
     pace: Pace,
     store: ArcSwap<Store>,
+    shared: Option<Shared>,
     presences: Presences,
     prefixes: ArcSwap<Prefixes>,
     lifetimes: Lifetimes,
@@ -100,7 +106,7 @@ struct Counters {
 }
 
 /// What the allowlist has done since the start, and how it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Lookups of a client that is remembered, whether or not its passes still count.
     pub hits: u64,
@@ -118,6 +124,8 @@ pub struct Totals {
     pub entries: u64,
     /// How the file is.
     pub store: StoreState,
+    /// The allowlist that hosts share.
+    pub shared: shared::Totals,
 }
 
 impl Allowlist {
@@ -154,6 +162,7 @@ impl Allowlist {
             path: settings.path.clone(),
             pace,
             store: ArcSwap::from_pointee(Store::none()),
+            shared: Shared::new(&settings.shared, lifetimes.clone()),
             presences: Presences::default(),
             prefixes: ArcSwap::from_pointee(settings.prefixes()),
             lifetimes,
@@ -200,18 +209,69 @@ impl Allowlist {
     /// Remembers passes of a client, in addition to those already known: sessions of one client that overlap don't
     /// undo each other's.
     pub fn store(&self, key: Key, record: Record) {
+        self.store_since(key, record, SystemTime::now());
+    }
+
+    /// The same, for what was passed in a connection that began at `began`.
+    fn store_since(&self, key: Key, record: Record, began: SystemTime) {
         self.store_at(key, record, SystemTime::now());
+        if let Some(shared) = &self.shared {
+            shared.passed(key, began);
+        }
     }
 
     /// Forgets a client: what it has passed no longer counts, nor what its connections are about to earn.
     pub fn remove(&self, key: Key) {
-        self.presences.revoke(key);
-        let is_known = self.hot.remove(&key).is_some();
-        // Most who fail were never remembered, and cost no write. But a file that could not be read yet may know
-        // more than memory does.
-        if is_known || !matches!(self.store.load().state(), StoreState::Up | StoreState::Off) {
-            self.counters.removed.fetch_add(1, Ordering::Relaxed);
-            self.store.load().changed(key);
+        if self.forget(key)
+            && let Some(shared) = &self.shared
+        {
+            shared.revoked(key);
+        }
+    }
+
+    /// Keeps the connection to the server that hosts share, and tells it what is new; for ever. Returns at once where
+    /// there is none.
+    pub async fn run_shared(&self) {
+        if let Some(shared) = &self.shared {
+            shared.run(self).await;
+        }
+    }
+
+    /// Waits until the server that hosts share knows everything, or `limit` is over.
+    pub async fn settle(&self, limit: Duration) {
+        if let Some(shared) = &self.shared {
+            shared.settle(limit).await;
+        }
+    }
+
+    /// What is remembered of a client, here or on the hosts that share with this one. Waits for
+    /// [`shared::Settings::timeout`] at most, and only where hosts share.
+    pub async fn recall(&self, key: Key) -> Option<Record> {
+        let local = self.lookup(key);
+        let Some(shared) = &self.shared else { return local };
+        match shared.ask(key).await {
+            shared::Answer::Nothing => local,
+            shared::Answer::Missing => {
+                // It was emptied, or away when this was learnt.
+                if local.is_some_and(|record| record.counts(SystemTime::now())) {
+                    shared.passed(key, SystemTime::now());
+                }
+                local
+            }
+            shared::Answer::Passes(record) => {
+                let record = record.clamped(SystemTime::now(), self.lifetimes.longest_ttl());
+                if local != Some(record) {
+                    self.hot.insert(key, record);
+                    self.store.load().changed(key);
+                }
+                Some(record)
+            }
+            shared::Answer::Revoked => {
+                if local.is_some() {
+                    self.forget(key);
+                }
+                None
+            }
         }
     }
 
@@ -242,6 +302,7 @@ impl Allowlist {
             dropped_writes: self.store.load().dropped_writes(),
             entries: self.len(),
             store: self.store.load().state(),
+            shared: self.shared.as_ref().map(Shared::totals).unwrap_or_default(),
         }
     }
 
@@ -249,6 +310,20 @@ impl Allowlist {
     /// working, and so does [`attach`](Self::attach). Blocks for at most five seconds; a second call does nothing.
     pub fn close(&self) {
         self.store.load().close();
+    }
+
+    /// Forgets a client here alone; says whether it was known, or may have been.
+    fn forget(&self, key: Key) -> bool {
+        self.presences.revoke(key);
+        let is_known = self.hot.remove(&key).is_some();
+        // Most who fail were never remembered, and cost no write. But a file that could not be read yet may know
+        // more than memory does.
+        let may_be = is_known || !matches!(self.store.load().state(), StoreState::Up | StoreState::Off);
+        if may_be {
+            self.counters.removed.fetch_add(1, Ordering::Relaxed);
+            self.store.load().changed(key);
+        }
+        may_be
     }
 
     fn lookup_at(&self, key: Key, now: SystemTime) -> Option<Record> {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -25,6 +26,7 @@ pub struct Presence {
     /// Revocations that came before it.
     revocations: u32,
     earned: Option<Record>,
+    began: SystemTime,
 }
 
 impl Presence {
@@ -51,7 +53,7 @@ impl Drop for Presence {
         if client.get().revocations == self.revocations
             && let Some(record) = self.earned
         {
-            self.allowlist.store(self.key, record);
+            self.allowlist.store_since(self.key, record, self.began);
         }
         client.get_mut().connections -= 1;
         if client.get().connections == 0 {
@@ -87,7 +89,7 @@ impl Presences {
         let mut clients = self.of(key);
         let client = clients.entry(key).or_default();
         client.connections += 1;
-        Presence { revocations: client.revocations, allowlist, key, earned: None }
+        Presence { revocations: client.revocations, allowlist, key, earned: None, began: SystemTime::now() }
     }
 
     /// What the connections of a client that are here now have earned is worth nothing.
@@ -105,7 +107,7 @@ impl Presences {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use super::super::{Settings, Test};
     use super::*;

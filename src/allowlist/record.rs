@@ -148,6 +148,21 @@ impl Record {
         if stamp == 0 { None } else { SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(stamp)) }
     }
 
+    /// When `test` ceases to count, in seconds since the epoch; 0 = never passed.
+    pub(super) fn stamp(&self, test: Test) -> u64 {
+        self.expires[test as usize]
+    }
+
+    /// Lets `test` count until `stamp`, whatever was before.
+    pub(super) fn expire(&mut self, test: Test, stamp: u64) {
+        self.expires[test as usize] = stamp;
+    }
+
+    /// Whether any pass still counts.
+    pub(super) fn counts(&self, now: SystemTime) -> bool {
+        self.last_expiry() > seconds(now)
+    }
+
     /// Notes that `test` was passed at `now` and counts for `ttl`; never shortens an earlier pass.
     pub fn pass(&mut self, test: Test, now: SystemTime, ttl: Duration) {
         let slot = &mut self.expires[test as usize];
@@ -204,7 +219,8 @@ impl Record {
     }
 }
 
-fn seconds(time: SystemTime) -> u64 {
+/// Since the epoch.
+pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 

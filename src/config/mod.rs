@@ -159,7 +159,10 @@ impl Config {
         self.allowlist.longest_ttl = deep.into_iter().chain(ttls).max().unwrap_or_default();
         let base = &self.base;
         let files = self.tls.certificates.iter_mut().flat_map(|pair| [&mut pair.chain, &mut pair.key]);
-        for file in files.chain(self.allowlist.path.as_mut()).chain(self.backend.tls_ca.as_mut()) {
+        let shared = &mut self.allowlist.shared;
+        let allowlist = [&mut self.allowlist.path, &mut shared.password_file, &mut shared.ca_file];
+        let own = allowlist.into_iter().chain([&mut self.backend.tls_ca]);
+        for file in files.chain(own.flatten()) {
             *file = base.join(&*file);
         }
     }

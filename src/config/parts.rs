@@ -35,6 +35,16 @@ pub(super) fn check(config: &Config, origins: &Origins, names: &Names) -> Findin
     {
         findings.problems.extend(of("backend.tls_ca", vec![error]));
     }
+    let shared = &config.allowlist.shared;
+    let files = [("shared_password_file", &shared.password_file), ("shared_ca_file", &shared.ca_file)];
+    for (key, file) in files {
+        if let Some(file) = file
+            && let Err(error) = std::fs::read(file)
+        {
+            let what = format!("{} cannot be read: {error}", file.display());
+            findings.problems.push(Problem::of(origins, &format!("allowlist.{key}"), what));
+        }
+    }
     match Policy::new(config.policy.clone(), unasked(), &config.base) {
         Ok(policy) => {
             let warning = |text: &String| {

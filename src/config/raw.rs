@@ -36,7 +36,7 @@ impl Raw {
     pub(super) fn new(form: Form, written: &str, place: Place) -> Self {
         let shown = match &place {
             Place::Secret { file, .. } => format!("content of {file}"),
-            _ => shortened(written),
+            _ => shortened(&without_password(written)),
         };
         Self { form, shown, place }
     }
@@ -105,6 +105,17 @@ pub(super) enum Split {
     Words,
     /// At commas alone: the items hold spaces.
     Commas,
+}
+
+/// A URL that holds a password without it.
+fn without_password(written: &str) -> String {
+    let hidden = (|| {
+        let (scheme, rest) = written.split_once("://")?;
+        let (user, host) = rest.rsplit_once('@')?;
+        let (user, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{user}:…@{host}"))
+    })();
+    hidden.unwrap_or_else(|| written.to_owned())
 }
 
 /// A value in one line of bearable length.

@@ -24,13 +24,24 @@ struct Watched {
 enum State {
     Open,
     Passed,
+    /// Passed before this session: watched, and not passed anew.
+    Proven,
     Failed,
 }
 
 impl DeepTests {
-    pub(super) fn new(tests: &[(Test, Action)]) -> Self {
-        let watch = |&(test, action): &(Test, Action)| Watched { test, action, state: State::Open };
-        Self(tests.iter().map(watch).collect())
+    /// `tests` to hold the client to, and those of which it was `proven` before that it passes them: who breaks one
+    /// of these is told on, and not refused.
+    pub(super) fn new(tests: &[(Test, Action)], proven: &[Test]) -> Self {
+        let open = tests.iter().map(|&(test, action)| Watched { test, action, state: State::Open });
+        let proven =
+            proven.iter().map(|&test| Watched { test, action: Action::Ignore, state: State::Proven });
+        Self(open.chain(proven).collect())
+    }
+
+    /// Whether any test was failed, whatever its action.
+    pub(super) fn failed(&self) -> bool {
+        self.0.iter().any(|watched| watched.state == State::Failed)
     }
 
     /// Whether the client is held to `test` and has not failed it yet. Having passed it does not end it: a failure
@@ -41,7 +52,9 @@ impl DeepTests {
 
     /// Whether the client is held to `test` and has not passed it yet.
     pub(super) fn awaits(&self, test: Test) -> bool {
-        self.0.iter().any(|watched| watched.test == test && watched.state != State::Passed)
+        self.0
+            .iter()
+            .any(|watched| watched.test == test && matches!(watched.state, State::Open | State::Failed))
     }
 
     /// Marks `test` as failed; what that leads to, the first time.
@@ -102,7 +115,7 @@ mod tests {
     #[test]
     fn a_test_is_failed_once_and_a_pass_can_be_lost() {
         let mut tests =
-            DeepTests::new(&[(Test::Pipelining, Action::Drop), (Test::BareNewline, Action::Ignore)]);
+            DeepTests::new(&[(Test::Pipelining, Action::Drop), (Test::BareNewline, Action::Ignore)], &[]);
         assert!(tests.awaits(Test::Pipelining));
         assert!(!tests.watches(Test::NonSmtpCommand));
         assert_eq!(tests.pass(), [Test::Pipelining, Test::BareNewline]);
@@ -112,6 +125,15 @@ mod tests {
         assert_eq!(tests.fail(Test::Pipelining), None);
         assert_eq!(tests.fail(Test::NonSmtpCommand), None);
         assert_eq!(tests.passed(), [Test::BareNewline]);
+    }
+
+    #[test]
+    fn what_was_proven_before_is_watched_and_not_passed_anew() {
+        let mut tests = DeepTests::new(&[], &[Test::BareNewline, Test::Pipelining]);
+        assert!(tests.watches(Test::BareNewline) && !tests.awaits(Test::Pipelining));
+        assert_eq!((tests.pass(), tests.passed(), tests.failed()), (vec![], vec![], false));
+        assert_eq!(tests.fail(Test::BareNewline), Some(Action::Ignore), "told, not refused");
+        assert!(tests.failed());
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Session {
     pub fn new(settings: Arc<Settings>, peer: Peer, screened: Screened, offer: Offer) -> Self {
         Self {
             standing: screened.standing().cloned(),
-            deep: DeepTests::new(screened.deep()),
+            deep: DeepTests::new(screened.deep(), screened.proven()),
             errors: Errors::new(settings.errors),
             denied: None,
             after: After::Connect,
@@ -225,7 +225,13 @@ impl Session {
 
     /// Deep tests that the client has passed so far. None, if it has failed any test: a pass is of the whole.
     pub fn passed(&self) -> Vec<Test> {
-        if self.standing.is_some() { Vec::new() } else { self.deep.passed() }
+        if self.has_failed() { Vec::new() } else { self.deep.passed() }
+    }
+
+    /// Whether the client has failed a test, before the greeting or since, be it under `ignore`: it earns nothing,
+    /// and loses what it had.
+    pub fn has_failed(&self) -> bool {
+        self.standing.is_some() || self.screened.failed() || self.deep.failed()
     }
 
     /// What was found out since the last call.

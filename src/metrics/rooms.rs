@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::family::Page;
 use super::table;
+use crate::allowlist::shared::{self, LinkState, Operation};
 use crate::allowlist::{self, StoreState};
 use crate::handoff::{Health, Phase, Trouble};
 use crate::limits::{self, State};
@@ -173,6 +174,26 @@ fn allowlist(page: &mut Page, totals: &allowlist::Totals) {
     );
     let states = StoreState::ALL.into_iter().map(|state| ([state.as_str()], u8::from(state == totals.store)));
     page.family(&table::ALLOWLIST_STORE, states);
+    shared(page, &totals.shared);
+}
+
+fn shared(page: &mut Page, totals: &shared::Totals) {
+    let states = LinkState::ALL.into_iter().map(|state| ([state.as_str()], u8::from(state == totals.state)));
+    page.family(&table::SHARED_STATE, states);
+    let operations = Operation::ALL.into_iter().zip(&totals.operations);
+    let operations = operations.flat_map(|(operation, outcomes)| {
+        let outcomes = shared::Outcome::ALL.into_iter().zip(outcomes);
+        outcomes.map(move |(outcome, n)| ([operation.as_str(), outcome.as_str()], n))
+    });
+    page.family(&table::SHARED_OPERATIONS, operations);
+    let latencies = Operation::ALL.into_iter().zip(&totals.latency);
+    let latencies = latencies.map(|(operation, latency)| {
+        ([operation.as_str()], latency.buckets.to_vec(), latency.sum.as_secs_f64())
+    });
+    page.buckets(&table::SHARED_DURATION, &dns::Latency::BOUNDS, latencies);
+    page.single(&table::SHARED_CONNECTIONS, totals.connections);
+    page.single(&table::SHARED_PENDING, totals.pending);
+    page.single(&table::SHARED_DROPPED, totals.dropped);
 }
 
 fn backends(page: &mut Page, backends: &[handoff::Totals]) {

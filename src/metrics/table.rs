@@ -114,6 +114,24 @@ table! {
     ALLOWLIST_STORE = Family::gauge(
         "prescreen_allowlist_store_state", &["state"],
         "1 for the state that the allowlist's file is in: off, up, locked, ill or closed.");
+    SHARED_STATE = Family::gauge(
+        "prescreen_shared_allowlist_state", &["state"],
+        "1 for the state that the server of the shared allowlist is in: off, up, refusing (it takes nothing) or down.");
+    SHARED_OPERATIONS = Family::counter(
+        "prescreen_shared_allowlist_operations_total", &["operation", "result"],
+        "What the server of the shared allowlist was asked, and what came of it.");
+    SHARED_DURATION = Family::histogram(
+        "prescreen_shared_allowlist_duration_seconds", &dns::Latency::BOUNDS, &["operation"],
+        "How long its answers took; without those that did not come in time.");
+    SHARED_CONNECTIONS = Family::counter(
+        "prescreen_shared_allowlist_connections_total", &[],
+        "Connections made to it.");
+    SHARED_PENDING = Family::gauge(
+        "prescreen_shared_allowlist_pending", &[],
+        "Changes that it has not been told of yet.");
+    SHARED_DROPPED = Family::counter(
+        "prescreen_shared_allowlist_dropped_total", &[],
+        "Changes that it will not be told of, because too many waited.");
 
     HANDOFFS = Family::counter(
         "prescreen_handoffs_total", &["result"],

@@ -107,11 +107,16 @@ impl<'a> Case<'a> {
             // Who has failed once is held to everything.
             self.failed || (deep.enable && !self.trusted && !record.passed(*test, now))
         });
+        let proven = settings
+            .deep_tests()
+            .into_iter()
+            .filter(|(test, deep)| !self.failed && deep.enable && !self.trusted && record.passed(*test, now));
         let is_old = tests.iter().all(|test| self.remembered.ever_passed(*test));
         Screened {
             standing: self.standing,
             record,
             deep: deep.map(|(test, deep)| (test, deep.action)).collect(),
+            proven: proven.map(|(test, _)| test).collect(),
             teased: self.teased,
             history: if is_old { History::Old } else { History::New },
             failed: self.failed,

@@ -192,6 +192,7 @@ impl Screen {
             standing: None,
             record: Record::default(),
             deep: Vec::new(),
+            proven: Vec::new(),
             teased: false,
             history: History::Old,
             failed: true,

@@ -33,6 +33,7 @@ pub struct Screened {
     pub(super) standing: Option<Reply>,
     pub(super) record: Record,
     pub(super) deep: Vec<(Test, Action)>,
+    pub(super) proven: Vec<Test>,
     pub(super) teased: bool,
     pub(super) history: History,
     pub(super) failed: bool,
@@ -63,6 +64,12 @@ impl Screened {
     /// Deep tests to hold the client to, with what a failure does.
     pub fn deep(&self) -> &[(Test, Action)] {
         &self.deep
+    }
+
+    /// Deep tests that the client has passed before, and that still count. It is watched nevertheless: who breaks
+    /// them now is not refused for it, but loses its passes.
+    pub fn proven(&self) -> &[Test] {
+        &self.proven
     }
 
     /// Whether the teaser `220-` has been sent, so that the greeting must complete a multi-line reply.
@@ -111,6 +118,6 @@ impl Screened {
     pub(crate) fn for_test(standing: Option<Reply>, deep: Vec<(Test, Action)>, teased: bool) -> Self {
         let failed = standing.is_some();
         let (record, history, settings) = (Record::default(), History::New, Arc::default());
-        Self { standing, record, deep, teased, history, failed, settings }
+        Self { standing, record, deep, proven: Vec::new(), teased, history, failed, settings }
     }
 }

@@ -47,6 +47,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a successor may take to ask the backends what they offer, before it offers that to clients.
 const FIRST_WORDS: Duration = Duration::from_secs(3);
 
+/// How long the last passes have to reach the hosts that share the allowlist.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -140,6 +143,8 @@ impl Server {
         let mut upkeep = JoinSet::new();
         let tidy = Arc::clone(&house);
         upkeep.spawn(async move { tidy.metrics.upkeep().await });
+        let shared = Arc::clone(&house.allowlist);
+        upkeep.spawn(async move { shared.run_shared().await });
         doors.follow(plan, &house);
         if let Some(predecessor) = inherited.predecessor.take() {
             predecessor.ready();
@@ -186,6 +191,7 @@ impl Server {
         house.cut.cancel();
         let _ = timeout(LAST_WORDS, house.sessions.wait()).await;
         self.background.abort_all();
+        house.allowlist.settle(SETTLE).await;
         self.upkeep.abort_all();
         let allowlist = Arc::clone(&house.allowlist);
         let _ = tokio::task::spawn_blocking(move || allowlist.close()).await;

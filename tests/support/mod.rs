@@ -19,6 +19,7 @@ pub mod mta;
 pub mod network;
 pub mod postfix;
 pub mod prescreen;
+pub mod redis;
 pub mod services;
 pub mod sink;
 pub mod talk;

@@ -66,6 +66,14 @@ impl Config {
             .set("log.format", "'json'")
     }
 
+    /// The same at other addresses, for a second one beside it.
+    #[must_use]
+    pub fn elsewhere(mut self) -> Self {
+        (self.smtp, self.admin) = (free_address(), free_address());
+        let admin = self.admin;
+        self.set("metrics.listen", &format!("'{admin}'"))
+    }
+
     /// Sets a key, given with dots, to a value written in TOML.
     pub fn set(mut self, key: &str, value: &str) -> Self {
         self.keys.insert(key.to_owned(), value.to_owned());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{MOMENT, SECOND, Section, key, section};
-use crate::config::grammar::{file, number, socket, time, word};
+use crate::config::grammar::{file, line, number, socket, time, word};
 use crate::config::slot::{list, list_of_phrases, one, optional, preset, whole};
 use crate::report::log;
 use crate::time::Unit::{Days, Seconds};
@@ -65,6 +65,17 @@ pub(super) fn allowlist(allowlist: &mut allowlist::Settings) -> Section<'_> {
             "Leading bits that identify an IPv6 client: a host owns its /64."),
         key("retention_time", one(&mut allowlist.retention_time, time(Days, SECOND)),
             "How long a client is remembered after all its passes have expired."),
+        key("shared", optional(&mut allowlist.shared.address, word("redis://, rediss:// or unix:// address")),
+            "A Redis or Valkey server that several hosts share: redis://user@host:6379/0, rediss://… with TLS, \
+             unix:///path. Each goes on by its own memory while the server is away. Empty: none."),
+        key("shared_password_file", optional(&mut allowlist.shared.password_file, file()),
+            "A file whose first line is the password for that server; read at each connection. Empty: none."),
+        key("shared_ca_file", optional(&mut allowlist.shared.ca_file, file()),
+            "PEM certificates that vouch for a rediss:// server. Empty: those of the system."),
+        key("shared_prefix", one(&mut allowlist.shared.prefix, line()),
+            "What the keys of clients begin with there."),
+        key("shared_timeout", one(&mut allowlist.shared.timeout, time(Seconds, MOMENT)),
+            "How long a connection waits for that server at most."),
     ])
 }
 
