@@ -3,3 +3,4 @@
 pub mod explain;
 pub mod http;
 pub mod page;
+pub mod preflight;

@@ -10,6 +10,7 @@ mod generate;
 mod healthcheck;
 mod import_postfix;
 mod lookup;
+mod preflight;
 mod run;
 
 use std::fmt::Display;
@@ -32,10 +33,8 @@ struct Cli {
 enum Command {
     /// Stand on the port and screen.
     Run(Configuration),
-    /// Read the configuration with all that it names, and print everything that is wrong with it.
-    ///
-    /// Ends with 78 if anything is, with 0 if there are at most warnings.
-    Check(Configuration),
+    Check(check::Check),
+    Preflight(preflight::Preflight),
     Explain(explain::Explain),
     Lookup(lookup::Lookup),
     ImportPostfix(import_postfix::ImportPostfix),
@@ -71,7 +70,8 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Run(configuration) => run::run(&configuration),
-        Command::Check(configuration) => check::check(&configuration),
+        Command::Check(options) => check::check(&options),
+        Command::Preflight(options) => preflight::preflight(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Lookup(options) => lookup::lookup(&options),
         Command::ImportPostfix(options) => import_postfix::import(&options),

@@ -8,7 +8,7 @@ use prescreen::report::log::{self, Log};
 use prescreen::server::{Ended, Inherited, Notify, Program, Server, Signals, StartError, Surroundings};
 
 use super::configuration::Configuration;
-use super::{EX_CONFIG, EX_UNAVAILABLE, Stopped, failed, runtime};
+use super::{EX_CONFIG, EX_UNAVAILABLE, Stopped, failed, preflight, runtime};
 
 pub(super) fn run(configuration: &Configuration) -> Result<ExitCode, Stopped> {
     let mut inherited = Inherited::take();
@@ -24,11 +24,14 @@ async fn serve(
     read: impl Fn() -> Result<Config, Vec<Problem>>,
 ) -> Result<ExitCode, Stopped> {
     let signals = Signals::new().map_err(|error| failed(EX_UNAVAILABLE, error))?;
+    let examined = config.clone();
     let started = Server::start(config, Some(log.control()), Arc::new(|_| {}), inherited).await;
     let server = started.map_err(|error| match error {
         StartError::Site(_) => failed(EX_CONFIG, error),
         StartError::Listen { .. } => failed(EX_UNAVAILABLE, error),
     })?;
+    // Nobody waits for it.
+    tokio::spawn(preflight::warn(examined));
     let around = Surroundings { signals, read, program: Program::this(), notify: Notify::from_environment() };
     match server.live(around).await {
         Ended::Drained(cut) => tracing::info!(cut, "ended"),

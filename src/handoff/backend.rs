@@ -216,6 +216,11 @@ impl Backend {
         self.conversation.poll_write(cx, bytes)
     }
 
+    /// Sees to it that what was written is on its way.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.conversation.poll_flush(cx)
+    }
+
     /// Takes leave in the background, so that the server need not wait for its timeout, nor log a client lost.
     pub(super) fn quit(mut self) {
         static LEAVING: Semaphore = Semaphore::const_new(QUITS);

@@ -109,6 +109,14 @@ impl Backends {
         }
     }
 
+    /// Asks the first server what it offers, for whoever wants to know: nothing is held against it.
+    pub async fn inquire(&self) -> Result<Capabilities, Unavailable> {
+        let server = self.servers.first().ok_or_else(Unavailable::nowhere)?;
+        probe::ask(server, &self.settings, &self.encryption, &self.hostname).await.map_err(|failure| {
+            Unavailable { server: Some(server.name.clone()), phase: failure.phase, trouble: failure.trouble }
+        })
+    }
+
     /// Connects to the first server that will have the client. With [`Proof::Passed`] its greeting is left to read.
     ///
     /// `id` names the connection to the server, where the identity can tell it; `names` are told where it

@@ -102,6 +102,11 @@ impl Conversation {
         Pin::new(&mut self.link).poll_write(cx, bytes)
     }
 
+    /// Sees to it that what was written is on its way.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.link).poll_flush(cx)
+    }
+
     /// Ready when the server has said something, or is gone.
     pub(super) fn poll_interrupted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.replies.is_empty() {

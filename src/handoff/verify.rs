@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::backend::{Backend, Greeting, Outcome, is_done};
 use super::backends::Backends;
 use super::introduction::Client;
-use super::trouble::Phase;
+use super::trouble::{Phase, Unavailable};
 use crate::policy::{Probed, Verifier};
+use crate::proxy_protocol::Endpoints;
 use crate::smtp::address::{Address, ReversePath};
 use crate::smtp::reply::Reply;
 
@@ -17,19 +18,23 @@ use crate::smtp::reply::Reply;
 pub struct AddressProbe {
     backends: Arc<Backends>,
     sender: ReversePath,
+    client: Option<Endpoints>,
 }
 
 impl AddressProbe {
     /// `sender` is in whose name they are asked.
     pub fn new(backends: Arc<Backends>, sender: ReversePath) -> Self {
-        Self { backends, sender }
+        Self { backends, sender, client: None }
+    }
+
+    /// Asks as if for a client: what would it be told?
+    #[must_use]
+    pub fn on_behalf_of(self, client: Endpoints) -> Self {
+        Self { client: Some(client), ..self }
     }
 
     async fn ask(&self, address: &Address) -> Probed {
-        let client = Client::ourselves(self.backends.hostname());
-        let Ok(mut backend) = self.backends.connect(client, Greeting::Read, None).await else {
-            return Probed::Failed;
-        };
+        let Ok(mut backend) = self.connect().await else { return Probed::Failed };
         match self.converse(&mut backend, address).await {
             Ok(probed) => {
                 backend.quit();
@@ -42,7 +47,13 @@ impl AddressProbe {
         }
     }
 
-    async fn converse(&self, backend: &mut Backend, address: &Address) -> Outcome<Probed> {
+    pub(super) async fn connect(&self) -> Result<Backend, Unavailable> {
+        let client = Client { ends: self.client, ..Client::ourselves(self.backends.hostname()) };
+        self.backends.connect(client, Greeting::Read, None).await
+    }
+
+    /// Up to the reply to RCPT.
+    pub(super) async fn converse(&self, backend: &mut Backend, address: &Address) -> Outcome<Probed> {
         let hello = backend.ask(Phase::Helo, &format!("EHLO {}", self.backends.hostname())).await?;
         if !is_done(&hello) {
             return Ok(Probed::Deferred(said(backend, &hello, "EHLO")));
@@ -70,6 +81,6 @@ impl Verifier for AddressProbe {
 }
 
 /// The server's words, as Postfix's bounces quote them.
-fn said(backend: &Backend, reply: &Reply, command: &str) -> String {
+pub(super) fn said(backend: &Backend, reply: &Reply, command: &str) -> String {
     format!("host {} said: {reply} (in reply to {command} command)", backend.server())
 }

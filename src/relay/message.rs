@@ -152,15 +152,18 @@ impl Passage {
 
     fn poll_release(&mut self, cx: &mut Context<'_>, backend: &mut Backend) -> Poll<std::io::Result<()>> {
         while let Some(held) = &mut self.held {
+            if held.rest().is_empty() {
+                // TLS may still have some of it.
+                ready!(backend.poll_flush(cx))?;
+                self.held = None;
+                break;
+            }
             let written = ready!(backend.poll_write(cx, held.rest()))?;
             if written == 0 {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
             }
             held.advance(written);
             self.moved += written as u64;
-            if held.rest().is_empty() {
-                self.held = None;
-            }
         }
         Poll::Ready(Ok(()))
     }
