@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::allowlist::{Allowlist, Presence};
+use crate::allowlist::{Allowlist, Order, Presence};
 use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session, Step, Waiting};
 use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Link, Proof, Ready, Unavailable};
@@ -32,7 +32,7 @@ use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
 use crate::rate::{self, Exceeded, Rates};
 use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
-use crate::screen::{Passed, Screen, Screened, Verdict, is_gateway_like};
+use crate::screen::{Access, Candidate, Passed, Screen, Screened, Verdict, is_gateway_like};
 use crate::smtp::line::{LineBuffer, TooLong};
 use crate::smtp::reply::Reply;
 use crate::table::{Live, MatchList};
@@ -231,18 +231,19 @@ impl<'a> Visit<'a> {
 
     /// The tests before the greeting.
     async fn screened(&mut self, presence: &mut Presence) -> Verdict {
-        let remembered = self.site.allowlist.recall(presence.key()).await;
-        let pressure = self.seat.pressure(&self.site.limits);
+        let site = self.site;
+        let address = self.ends.client.ip();
+        let access = match site.allowlist.order(address) {
+            Some(Order::Allow) => Access::Permit,
+            Some(Order::Deny) => Access::Reject,
+            None => site.screen.access(address),
+        };
+        let candidate =
+            Candidate { address, access, remembered: site.allowlist.recall(presence.key()).await };
+        let pressure = self.seat.pressure(&site.limits);
         let report = &mut *self.report;
         let mut note = |finding| report.screen(finding);
-        let test = self.site.screen.test(
-            &mut self.stream,
-            &mut self.input,
-            self.ends.client.ip(),
-            remembered,
-            pressure,
-            &mut note,
-        );
+        let test = site.screen.test(&mut self.stream, &mut self.input, candidate, pressure, &mut note);
         tokio::select! {
             verdict = test => {
                 if matches!(verdict, Verdict::Refuse(_)) {

@@ -14,10 +14,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use ipnet::IpNet;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
+use super::orders::Standing;
 use super::record::{Key, Record};
+
+const ORDERS: TableDefinition<[u8; Key::SIZE], [u8; Standing::SIZE]> = TableDefinition::new("orders");
 
 const TABLE: TableDefinition<[u8; Key::SIZE], [u8; Record::SIZE]> = TableDefinition::new("allowlist");
 
@@ -106,6 +110,41 @@ impl Disk {
                         Some(record) => table.insert(octets, record.encode()).map_err(redb::Error::from)?,
                         None => table.remove(octets).map_err(redb::Error::from)?,
                     };
+                }
+            }
+            transaction.commit().map_err(redb::Error::from)?;
+            Ok(())
+        })
+    }
+
+    /// The orders in the file.
+    pub(super) fn orders(&self) -> Result<Vec<(IpNet, Standing)>, Trouble> {
+        caught(|| {
+            let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+            let table = match transaction.open_table(ORDERS) {
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                opened => opened.map_err(redb::Error::from)?,
+            };
+            let mut orders = Vec::new();
+            for row in table.iter().map_err(redb::Error::from)? {
+                let (key, order) = row.map_err(redb::Error::from)?;
+                if let Some(order) = Standing::decode(order.value()) {
+                    orders.push((Key::decode(key.value()).network(), order));
+                }
+            }
+            Ok(orders)
+        })
+    }
+
+    /// Puts `orders` in the place of those in the file; durable on return. They are few.
+    pub(super) fn rewrite_orders(&self, orders: &[(IpNet, Standing)]) -> Result<(), Trouble> {
+        caught(|| {
+            let transaction = self.database.begin_write().map_err(redb::Error::from)?;
+            {
+                let mut table = transaction.open_table(ORDERS).map_err(redb::Error::from)?;
+                table.retain(|_, _| false).map_err(redb::Error::from)?;
+                for (network, order) in orders {
+                    table.insert(Key::of(*network).encode(), order.encode()).map_err(redb::Error::from)?;
                 }
             }
             transaction.commit().map_err(redb::Error::from)?;

@@ -8,11 +8,13 @@
 //! remembered, so a client that was fixed passes at once.
 
 mod file;
+mod orders;
 mod presence;
 mod record;
 pub mod shared;
 mod store;
 
+pub use orders::{Order, Standing};
 pub use presence::Presence;
 pub use record::{Key, Prefixes, Record, Test};
 pub use store::StoreState;
@@ -24,11 +26,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use moka::Expiry;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use orders::Orders;
 use presence::Presences;
 use shared::Shared;
 use store::{Pace, Store};
@@ -91,6 +95,7 @@ pub struct Allowlist {
     store: ArcSwap<Store>,
     shared: Option<Shared>,
     presences: Presences,
+    orders: Arc<Orders>,
     prefixes: ArcSwap<Prefixes>,
     lifetimes: Lifetimes,
     counters: Counters,
@@ -164,6 +169,7 @@ impl Allowlist {
             store: ArcSwap::from_pointee(Store::none()),
             shared: Shared::new(&settings.shared, lifetimes.clone()),
             presences: Presences::default(),
+            orders: Arc::default(),
             prefixes: ArcSwap::from_pointee(settings.prefixes()),
             lifetimes,
             counters: Counters::default(),
@@ -175,8 +181,9 @@ impl Allowlist {
     pub fn attach(&self) {
         let Some(path) = &self.path else { return };
         let before = self.store.load_full();
-        let (memory, lifetimes) = (self.hot.clone(), self.lifetimes.clone());
-        self.store.store(Arc::new(before.succeeded(path.clone(), memory, lifetimes, self.pace)));
+        let memory = Memory { passes: self.hot.clone(), orders: Arc::clone(&self.orders) };
+        let store = before.succeeded(path.clone(), memory, self.lifetimes.clone(), self.pace);
+        self.store.store(Arc::new(store));
     }
 
     /// Goes on with other settings, but for those that [cannot change](Settings::fixed_keys_changed): they stay as
@@ -199,6 +206,11 @@ impl Allowlist {
     /// Whether a client is remembered at all; no lookup, and not counted as one.
     pub fn knows(&self, key: Key) -> bool {
         self.hot.contains_key(&key)
+    }
+
+    /// What is remembered of a client, for whoever wants to know; no lookup, and not counted as one.
+    pub fn get(&self, key: Key) -> Option<Record> {
+        self.hot.get(&key)
     }
 
     /// What is remembered of a client.
@@ -273,6 +285,27 @@ impl Allowlist {
                 None
             }
         }
+    }
+
+    /// What an operator has said of a client.
+    pub fn order(&self, client: IpAddr) -> Option<Order> {
+        self.orders.of(client, SystemTime::now())
+    }
+
+    /// All that operators have said and that still stands, by network.
+    pub fn orders(&self) -> Vec<(IpNet, Standing)> {
+        self.orders.all(SystemTime::now())
+    }
+
+    /// Notes what is to become of the clients in `network`, whatever was said of it before. It is in the file within
+    /// the second.
+    pub fn give(&self, network: IpNet, standing: Standing) {
+        self.orders.give(network, standing);
+    }
+
+    /// Takes back what was said of `network`; whether anything was.
+    pub fn withdraw(&self, network: IpNet) -> bool {
+        self.orders.withdraw(network)
     }
 
     /// All clients remembered, in no order; changes made meanwhile may or may not be seen.
@@ -353,6 +386,13 @@ impl Allowlist {
         self.counters.stored.fetch_add(1, Ordering::Relaxed);
         self.store.load().changed(key);
     }
+}
+
+/// What the file mirrors.
+#[derive(Clone, Debug)]
+struct Memory {
+    passes: Cache<Key, Record>,
+    orders: Arc<Orders>,
 }
 
 /// How long passes count and records are kept, in seconds. Clones share it.

@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
+use ipnet::IpNet;
+
 /// The tests that a client can pass, in the order of postscreen's cache record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Test {
@@ -83,6 +85,18 @@ impl Key {
                 Self { address: IpAddr::V6((v6.to_bits() & mask).into()), prefix }
             }
         }
+    }
+
+    /// The client that `network` is, whatever prefix lengths are in force.
+    pub fn of(network: IpNet) -> Self {
+        let prefix = network.prefix_len();
+        Self::new(network.addr(), Prefixes { ipv4: prefix, ipv6: prefix })
+    }
+
+    /// It as a network.
+    pub fn network(self) -> IpNet {
+        // A key's prefix length is within its family's.
+        IpNet::new(self.address, self.prefix).unwrap_or_else(|_| self.address.into())
     }
 
     /// The masked address.

@@ -13,11 +13,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use moka::sync::Cache;
-
-use super::Lifetimes;
 use super::file::{Disk, Trouble};
 use super::record::{Key, Record};
+use super::{Lifetimes, Memory};
 
 /// Changes that may wait for the thread, and clients that may wait to be written while the file is ill.
 const QUEUE: usize = 65_536;
@@ -135,13 +133,7 @@ impl Store {
 
     /// Starts the thread and waits until it has read the file, or has found that it cannot yet. What has been counted
     /// and learnt so far goes on.
-    pub(super) fn succeeded(
-        &self,
-        path: PathBuf,
-        memory: Cache<Key, Record>,
-        lifetimes: Lifetimes,
-        pace: Pace,
-    ) -> Self {
+    pub(super) fn succeeded(&self, path: PathBuf, memory: Memory, lifetimes: Lifetimes, pace: Pace) -> Self {
         let health = Arc::clone(&self.health);
         let (queue, inbox) = sync_channel(QUEUE);
         let (ready, is_ready) = sync_channel(1);
@@ -223,7 +215,7 @@ impl Drop for Store {
 /// The thread's side.
 struct Mirror {
     path: PathBuf,
-    memory: Cache<Key, Record>,
+    memory: Memory,
     lifetimes: Lifetimes,
     pace: Pace,
     inbox: Receiver<Message>,
@@ -260,7 +252,7 @@ impl Mirror {
             self.health.set(StoreState::Up);
             if self.told != StoreState::Up {
                 self.told = StoreState::Up;
-                tracing::info!(path = ?self.path, clients = self.memory.iter().count(), "allowlist file open");
+                tracing::info!(path = ?self.path, clients = self.memory.passes.iter().count(), "allowlist file open");
             }
             let _ = ready.try_send(());
             disk.compact()?;
@@ -275,8 +267,10 @@ impl Mirror {
         if self.health.loaded.load(Ordering::Relaxed) {
             // It may be another file by now.
             self.health.behind.store(true, Ordering::Relaxed);
+            self.memory.orders.set_changed();
         } else {
             self.load(rows);
+            self.memory.orders.load(disk.orders()?);
             self.health.loaded.store(true, Ordering::Relaxed);
         }
         self.tidy(disk)
@@ -292,12 +286,12 @@ impl Mirror {
             if record.keep_for(now, self.lifetimes.retention()).is_zero() || self.dirty.contains(&key) {
                 continue;
             }
-            self.memory.entry(key).or_insert(record);
+            self.memory.passes.entry(key).or_insert(record);
             if record != row {
                 self.dirty.insert(key);
             }
         }
-        self.memory.run_pending_tasks();
+        self.memory.passes.run_pending_tasks();
     }
 
     fn serve(&mut self, disk: &Disk) -> Result<(), Trouble> {
@@ -317,19 +311,25 @@ impl Mirror {
     /// Makes the file equal to memory.
     fn tidy(&mut self, disk: &Disk) -> Result<(), Trouble> {
         if self.health.behind.swap(false, Ordering::Relaxed) {
-            self.dirty.extend(self.memory.iter().map(|(key, _)| *key));
+            self.dirty.extend(self.memory.passes.iter().map(|(key, _)| *key));
         }
         self.commit(disk)?;
-        let removed = disk.retain(|key| self.memory.contains_key(key))?;
+        let removed = disk.retain(|key| self.memory.passes.contains_key(key))?;
         tracing::debug!(removed, "allowlist file tidied");
         Ok(())
     }
 
     fn commit(&mut self, disk: &Disk) -> Result<(), Trouble> {
+        if self.memory.orders.take_changed()
+            && let Err(trouble) = disk.rewrite_orders(&self.memory.orders.all(SystemTime::now()))
+        {
+            self.memory.orders.set_changed();
+            return Err(trouble);
+        }
         if self.dirty.is_empty() {
             return Ok(());
         }
-        disk.write(&self.dirty, |key| self.memory.get(key))?;
+        disk.write(&self.dirty, |key| self.memory.passes.get(key))?;
         self.health.written.fetch_add(self.dirty.len() as u64, Ordering::Relaxed);
         self.dirty.clear();
         Ok(())
@@ -434,6 +434,25 @@ mod tests {
     fn set_aside_in(folder: &TempDir) -> usize {
         let names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.contains(".corrupt-")).count()
+    }
+
+    #[test]
+    fn orders_outlive_a_restart_and_a_handover() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("allowlist");
+        let network: ipnet::IpNet = "192.0.2.0/24".parse().unwrap();
+        let (deny, allow) = (crate::allowlist::Order::Deny, crate::allowlist::Order::Allow);
+        let standing = |order| crate::allowlist::Standing { order, until: None };
+        let list = open(&path);
+        list.give(network, standing(deny));
+        list.close();
+        let successor = open(&path);
+        assert_eq!(successor.orders(), [(network, standing(deny))]);
+        successor.close();
+        list.give(network, standing(allow));
+        list.attach();
+        list.close();
+        assert_eq!(open(&path).orders(), [(network, standing(allow))], "what memory has is newer");
     }
 
     #[test]

@@ -31,6 +31,11 @@ pub(super) struct Configuration {
 }
 
 impl Configuration {
+    /// The one in `file`, or where the environment says.
+    pub(super) fn of(file: Option<PathBuf>) -> Self {
+        Self { config: file, listen: Vec::new(), backend: Vec::new(), overrides: Vec::new() }
+    }
+
     /// Reads it, and says on standard error what is wrong with it.
     pub(super) fn load(&self) -> Result<Config, Stopped> {
         self.load_or(|_| {})

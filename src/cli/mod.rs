@@ -2,16 +2,24 @@
 //!
 //! Statuses are those of sysexits(3), so that a script can tell a wrong configuration from a wrong line of input.
 
+mod allowlist;
+mod change;
 mod check;
 mod configuration;
 mod demo;
+mod dnsbl;
 mod explain;
 mod generate;
 mod healthcheck;
 mod import_postfix;
 mod lookup;
+mod orders;
 mod preflight;
 mod run;
+mod running;
+mod sessions;
+mod status;
+mod why;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -20,6 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use configuration::Configuration;
+use prescreen::allowlist::Order;
 
 /// A front proxy for port 25: screens SMTP clients, drops zombies, splices clean connections to any MTA.
 #[derive(Parser)]
@@ -35,6 +44,23 @@ enum Command {
     Run(Configuration),
     Check(check::Check),
     Preflight(preflight::Preflight),
+    Status(status::Status),
+    Sessions(sessions::Sessions),
+    Why(why::Why),
+    Allowlist(allowlist::Allowlist),
+    /// Let a client in without any test, for good or for a time.
+    ///
+    /// Counts before screen.access_list and everything else. Its connections go to the backend untouched, so it is for
+    /// clients that the backend judges by itself. Kept in the allowlist's file.
+    Allow(orders::Orders),
+    /// Refuse a client without any test, for good or for a time.
+    ///
+    /// Counts before screen.access_list and everything else; what happens is screen.denylist_action. Kept in the
+    /// allowlist's file.
+    Deny(orders::Orders),
+    Dnsbl(dnsbl::Dnsbl),
+    Reload(change::Reload),
+    Upgrade(change::Upgrade),
     Explain(explain::Explain),
     Lookup(lookup::Lookup),
     ImportPostfix(import_postfix::ImportPostfix),
@@ -72,6 +98,15 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(configuration) => run::run(&configuration),
         Command::Check(options) => check::check(&options),
         Command::Preflight(options) => preflight::preflight(&options),
+        Command::Status(options) => status::status(&options),
+        Command::Sessions(options) => sessions::sessions(&options),
+        Command::Why(options) => why::why(&options),
+        Command::Allowlist(options) => allowlist::allowlist(&options),
+        Command::Allow(options) => orders::give(&options, Order::Allow),
+        Command::Deny(options) => orders::give(&options, Order::Deny),
+        Command::Dnsbl(options) => dnsbl::dnsbl(&options),
+        Command::Reload(options) => change::reload(&options),
+        Command::Upgrade(options) => change::upgrade(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Lookup(options) => lookup::lookup(&options),
         Command::ImportPostfix(options) => import_postfix::import(&options),

@@ -28,7 +28,7 @@ async fn serve(
     let started = Server::start(config, Some(log.control()), Arc::new(|_| {}), inherited).await;
     let server = started.map_err(|error| match error {
         StartError::Site(_) => failed(EX_CONFIG, error),
-        StartError::Listen { .. } => failed(EX_UNAVAILABLE, error),
+        StartError::Listen { .. } | StartError::Admin { .. } => failed(EX_UNAVAILABLE, error),
     })?;
     // Nobody waits for it.
     tokio::spawn(preflight::warn(examined));

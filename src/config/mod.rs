@@ -9,6 +9,7 @@
 //! what would be right, and it refuses rather than guesses: unknown keys, junk behind a number, networks with host
 //! bits. Loading happens off the network path; a configuration never changes once loaded.
 
+mod admin;
 mod apply;
 mod check;
 mod example;
@@ -24,6 +25,7 @@ mod problem;
 mod raw;
 mod slot;
 
+pub use admin::Admin;
 pub use example::{example, reference};
 pub use layers::{Override, variable};
 pub use listen::{Listener, ProxyProtocol};
@@ -83,6 +85,8 @@ pub struct Config {
     pub relay: relay::Settings,
     /// Where monitoring asks.
     pub metrics: metrics::Settings,
+    /// Where operators ask.
+    pub admin: Admin,
     /// What is logged, and how it looks.
     pub log: log::Settings,
 }
@@ -161,7 +165,7 @@ impl Config {
         let files = self.tls.certificates.iter_mut().flat_map(|pair| [&mut pair.chain, &mut pair.key]);
         let shared = &mut self.allowlist.shared;
         let allowlist = [&mut self.allowlist.path, &mut shared.password_file, &mut shared.ca_file];
-        let own = allowlist.into_iter().chain([&mut self.backend.tls_ca]);
+        let own = allowlist.into_iter().chain([&mut self.backend.tls_ca, &mut self.admin.socket]);
         for file in files.chain(own.flatten()) {
             *file = base.join(&*file);
         }
@@ -196,6 +200,7 @@ impl Default for Config {
             tls_required_list: Arc::new(Live::fixed(MatchList::default())),
             relay: relay::Settings::default(),
             metrics: metrics::Settings::default(),
+            admin: Admin::default(),
             log: log::Settings::default(),
         }
     }

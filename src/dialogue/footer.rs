@@ -2,7 +2,7 @@
 
 use super::session::Peer;
 
-/// Fills `$client_address`, `$client_port` and `$server_name` into `template`, written `$name` or `${name}`; `$$` is
+/// Fills `$client_address`, `$client_port`, `$server_name` and `$id`, the connection's name, into `template`, written `$name` or `${name}`; `$$` is
 /// a dollar sign, an unknown name is empty.
 pub(super) fn fill_in(template: &str, peer: &Peer, server_name: &str) -> String {
     let mut text = String::with_capacity(template.len());
@@ -19,6 +19,7 @@ pub(super) fn fill_in(template: &str, peer: &Peer, server_name: &str) -> String 
             "client_address" => text.push_str(&peer.client.ip().to_canonical().to_string()),
             "client_port" => text.push_str(&peer.client.port().to_string()),
             "server_name" => text.push_str(server_name),
+            "id" => text.push_str(&peer.id),
             _ => {}
         }
         rest = behind;
@@ -51,8 +52,8 @@ mod tests {
         };
         let fill_in = |template| fill_in(template, &peer, "mx.example");
         assert_eq!(
-            fill_in("$client_address:${client_port} at $server_name."),
-            "192.0.2.1:4242 at mx.example."
+            fill_in("$client_address:${client_port} at $server_name, $id."),
+            "192.0.2.1:4242 at mx.example, 1."
         );
         assert_eq!(fill_in("no$thing, $$5, ${"), "no, $5, {");
         assert_eq!(fill_in("plain"), "plain");

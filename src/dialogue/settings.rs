@@ -41,8 +41,8 @@ pub struct Settings {
     pub errors: ErrorSettings,
     /// Whether our own 5xx replies become 4xx. Default: no.
     pub soft_bounce: bool,
-    /// Text behind every refusal of ours, as `smtpd_reject_footer`; `$client_address`, `$client_port` and
-    /// `$server_name` are filled in. Default: none.
+    /// Text behind every refusal of ours, as `smtpd_reject_footer`; `$client_address`, `$client_port`,
+    /// `$server_name` and `$id` (which `prescreen why` takes) are filled in. Default: none.
     pub reject_footer: Option<String>,
 }
 

@@ -9,6 +9,7 @@ mod facts;
 mod id;
 mod json;
 mod line;
+mod live;
 pub mod log;
 mod notice;
 mod outcome;
@@ -17,6 +18,7 @@ pub(crate) mod text;
 
 pub use facts::{HandOff, Judge, Refusal, TestResult, Verdict};
 pub use id::Id;
+pub use live::Live;
 pub use outcome::Outcome;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -46,6 +48,7 @@ const RECIPIENTS: usize = 16;
 #[derive(Debug)]
 pub struct Report {
     id: Id,
+    live: Live,
     ends: Endpoints,
     name: Option<String>,
     started: Instant,
@@ -79,11 +82,13 @@ enum Finding {
 impl Report {
     /// A connection that was accepted at `now`.
     pub fn new(ends: Endpoints, now: SystemTime) -> Self {
+        let (id, started) = (Id::new(now), Instant::now());
         Self {
-            id: Id::new(now),
+            id,
+            live: Live::new(id, started, ends),
             ends,
             name: None,
-            started: Instant::now(),
+            started,
             stage: State::Screen,
             findings: Vec::new(),
             untold: 0,
@@ -106,6 +111,7 @@ impl Report {
     /// A PROXY header has named the real ends. To be called before [`admitted`](Self::admitted).
     pub fn announced(&mut self, ends: Endpoints) {
         self.ends = ends;
+        self.live.announced(ends);
     }
 
     /// Its ends are known, and its story begins.
@@ -140,6 +146,7 @@ impl Report {
     /// It goes on to another stage of its life.
     pub fn reached(&mut self, stage: State) {
         self.stage = stage;
+        self.live.reached(stage);
     }
 
     /// The session runs in TLS from here on.
@@ -236,6 +243,16 @@ impl Report {
     /// The connection's name.
     pub fn id(&self) -> Id {
         self.id
+    }
+
+    /// What others may know of it while it lives.
+    pub fn live(&self) -> Live {
+        self.live.clone()
+    }
+
+    /// It as one JSON object: every fact, bounded, as the log has it in `json`.
+    pub fn object(&self) -> String {
+        json::of(self)
     }
 
     /// Its two ends.

@@ -52,6 +52,18 @@ use dnsbl::Dnsbl;
 use greet::{ToDo, Wait};
 use recheck::Rechecks;
 
+/// Who is to be tested, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Its address.
+    pub address: IpAddr,
+    /// What [`Screen::access`], or whoever stands above it, says of the client.
+    pub access: Access,
+    /// What the allowlist knows of it: nothing where the store is down, or where a connection from the same client is
+    /// still unproven.
+    pub remembered: Option<Record>,
+}
+
 /// The tests of one configuration.
 pub struct Screen {
     settings: Arc<Settings>,
@@ -109,24 +121,22 @@ impl Screen {
 
     /// Tests a client that has connected.
     ///
-    /// `input` is what it has sent behind a PROXY header, and takes what it sends during the wait. `remembered` is
-    /// what the allowlist knows of it: nothing where the store is down, or where a connection from the same client
-    /// is still unproven. `note` hears each finding at once.
+    /// `input` is what it has sent behind a PROXY header, and takes what it sends during the wait. `note` hears each
+    /// finding at once.
     pub async fn test<S>(
         &self,
         stream: &mut S,
         input: &mut LineBuffer,
-        client: IpAddr,
-        remembered: Option<Record>,
+        candidate: Candidate,
         pressure: Pressure,
         note: &mut (dyn FnMut(Finding) + Send),
     ) -> Verdict
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let client = client.to_canonical();
+        let Candidate { address, access, remembered } = candidate;
+        let client = address.to_canonical();
         let mut case = Case::new(remembered, note);
-        let access = self.access(client);
         if access == Access::Permit {
             case.note(Finding::Permitted);
             return Verdict::Forward(Passed(()));

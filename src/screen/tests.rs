@@ -112,12 +112,12 @@ impl Scene {
 
         let mut input = LineBuffer::new();
         input.push(self.waiting);
-        let client = self.client.parse().unwrap();
+        let address = self.client.parse().unwrap();
+        let candidate = Candidate { address, access: screen.access(address), remembered: self.remembered };
         let mut findings = Vec::new();
         let start = Instant::now();
-        let verdict = screen
-            .test(&mut near, &mut input, client, self.remembered, self.pressure, &mut |f| findings.push(f))
-            .await;
+        let verdict =
+            screen.test(&mut near, &mut input, candidate, self.pressure, &mut |f| findings.push(f)).await;
         let took = start.elapsed().as_millis();
         drop(near);
         let said = hears.await.unwrap();
@@ -531,6 +531,7 @@ async fn who_comes_in_on_a_remembered_answer_is_noted_for_asking_again() {
     let (mut near, _far) = duplex(64);
     let client = CLIENT.parse().unwrap();
     let (input, note) = (&mut LineBuffer::new(), &mut |_: Finding| {});
-    screen.test(&mut near, input, client, Some(record), Pressure::Normal, note).await;
+    let candidate = Candidate { address: client, access: Access::Undecided, remembered: Some(record) };
+    screen.test(&mut near, input, candidate, Pressure::Normal, note).await;
     assert!(screen.rechecks.is_due(client, record.expires(Test::Dnsbl).unwrap()));
 }

@@ -1,4 +1,4 @@
-//! The sockets that clients and monitoring come in by.
+//! The sockets that clients, monitoring and operators come in by.
 //!
 //! A new configuration changes them without a gap: what it adds is opened before anything is swapped, what it keeps
 //! stays the very same socket with all that waits in its queue, and what it drops is closed last, after its queue
@@ -8,21 +8,24 @@ use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
+use tokio::net::UnixListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::house::House;
 use super::inherited::Inherited;
 use super::{StartError, accept, listen};
-use crate::admin::http;
-use crate::config::Config;
+use crate::admin::{desk, http};
+use crate::config::{Admin, Config};
 
 /// The sockets that are open.
 #[derive(Default)]
 pub(super) struct Doors {
     clients: Vec<Entrance>,
     metrics: Option<Entrance>,
+    admin: Option<Counter>,
 }
 
 /// A socket, and the task that takes connections from it. Dropped, it closes.
@@ -32,6 +35,12 @@ struct Entrance {
     bound: SocketAddr,
     /// Kept for whoever comes after us.
     socket: TcpListener,
+    _open: DropGuard,
+}
+
+/// The admin socket, and the task that hears operators. Dropped, it closes; its file stays.
+struct Counter {
+    socket: desk::Socket,
     _open: DropGuard,
 }
 
@@ -47,6 +56,14 @@ struct Opened {
 pub(super) struct Plan {
     clients: Vec<Choice>,
     metrics: Option<Choice>,
+    admin: Hearing,
+}
+
+/// What becomes of the admin socket.
+enum Hearing {
+    Keep,
+    Open(desk::Socket, UnixListener),
+    None,
 }
 
 enum Choice {
@@ -63,7 +80,9 @@ impl Doors {
         let clients = config.listen.iter().map(|listener| choose(&self.clients, listener.address));
         let clients: Vec<_> = clients.collect();
         let metrics = config.metrics.listen.map(|address| choose(self.metrics.as_slice(), address));
-        let (mut plan, mut errors) = (Plan { clients: Vec::new(), metrics: None }, Vec::new());
+        let admin = self.hearing(config, inherited);
+        let mut plan = Plan { clients: Vec::new(), metrics: None, admin: Hearing::None };
+        let mut errors = Vec::new();
         for choice in clients {
             match choice {
                 Ok(choice) => plan.clients.push(choice),
@@ -74,7 +93,32 @@ impl Doors {
             Ok(choice) => plan.metrics = choice,
             Err(error) => errors.push(error),
         }
+        match admin {
+            Ok(hearing) => plan.admin = hearing,
+            Err(error) => errors.push(error),
+        }
         if errors.is_empty() { Ok(plan) } else { Err(errors) }
+    }
+
+    /// Where nobody has asked for it, the admin socket may be missing.
+    fn hearing(&self, config: &Config, inherited: &mut Inherited) -> Result<Hearing, StartError> {
+        let Some(path) = &config.admin.socket else { return Ok(Hearing::None) };
+        if self.admin.as_ref().is_some_and(|counter| counter.socket.path() == path) {
+            return Ok(Hearing::Keep);
+        }
+        let given = inherited.unix(path).map(|listener| desk::Socket::of(listener, path));
+        let opened = given.map_or_else(|| desk::open(path), Ok).and_then(|socket| {
+            let listener = UnixListener::from_std(socket.listener()?)?;
+            Ok(Hearing::Open(socket, listener))
+        });
+        match opened {
+            Err(error) if path == Path::new(Admin::SOCKET) => {
+                tracing::info!(?path, %error, "no admin socket: prescreen status and its kin cannot ask");
+                Ok(Hearing::None)
+            }
+            Err(error) => Err(StartError::Admin { path: path.clone(), error }),
+            Ok(hearing) => Ok(hearing),
+        }
     }
 
     /// Makes it so.
@@ -88,6 +132,21 @@ impl Doors {
         self.metrics = plan
             .metrics
             .and_then(|choice| kept_or(choice, &mut metrics, |opened| for_monitoring(opened, house)));
+        let counter = match plan.admin {
+            Hearing::Keep => return,
+            Hearing::Open(socket, listener) => Some(for_operators(socket, listener, house)),
+            Hearing::None => None,
+        };
+        if let Some(before) = mem::replace(&mut self.admin, counter) {
+            before.socket.remove();
+        }
+    }
+
+    /// Removes what would lead to nobody once we are gone.
+    pub(super) fn tidy(&self) {
+        if let Some(counter) = &self.admin {
+            counter.socket.remove();
+        }
     }
 
     /// Takes no more clients.
@@ -98,7 +157,9 @@ impl Doors {
     /// The sockets themselves, for whoever comes after us.
     pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
         let all = self.clients.iter().chain(&self.metrics);
-        all.map(|entrance| entrance.socket.try_clone().map(OwnedFd::from)).collect()
+        let all = all.map(|entrance| entrance.socket.try_clone().map(OwnedFd::from));
+        let admin = self.admin.iter().map(|counter| counter.socket.listener().map(OwnedFd::from));
+        all.chain(admin).collect()
     }
 
     /// Where clients come in, in the order of the configuration.
@@ -177,4 +238,18 @@ fn for_monitoring(opened: Opened, house: &Arc<House>) -> Entrance {
         }
     });
     entrance
+}
+
+fn for_operators(socket: desk::Socket, listener: UnixListener, house: &Arc<House>) -> Counter {
+    let close = CancellationToken::new();
+    let open = close.clone().drop_guard();
+    let house = Arc::clone(house);
+    tokio::spawn(async move {
+        let answering = house.answering.clone();
+        tokio::select! {
+            () = desk::serve(listener, house, answering) => {}
+            () = close.cancelled() => {}
+        }
+    });
+    Counter { socket, _open: open }
 }

@@ -9,9 +9,13 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::history::History;
+use super::life::Wish;
+use super::sessions::Sessions;
 use super::{Observer, listen};
 use crate::admin::http::{Answers, Readiness};
 use crate::admin::page::Status;
@@ -38,12 +42,17 @@ pub(super) struct House {
     /// Those who take connections.
     pub(super) porters: TaskTracker,
     pub(super) sessions: TaskTracker,
+    /// The same by name.
+    pub(super) here: Sessions,
+    pub(super) history: History,
+    /// What operators want of whoever runs the server.
+    pub(super) wishes: mpsc::Sender<Wish>,
+    /// Answers to operators that are under way.
+    pub(super) answering: TaskTracker,
     /// No more clients are taken.
     pub(super) closed: CancellationToken,
     /// Those who talk are told to come back later.
     pub(super) drain: CancellationToken,
-    /// Time is up for whoever is still here.
-    pub(super) cut: CancellationToken,
     handed_over: AtomicBool,
 }
 
@@ -82,7 +91,9 @@ impl House {
         rates: Rates,
         log: Option<log::Control>,
         observer: Observer,
+        wishes: mpsc::Sender<Wish>,
     ) -> Self {
+        let history = History::new(front.config.admin.history_size);
         let now = SystemTime::now();
         Self {
             front: ArcSwap::from_pointee(front),
@@ -95,9 +106,12 @@ impl House {
             observer,
             porters: TaskTracker::new(),
             sessions: TaskTracker::new(),
+            here: Sessions::default(),
+            history,
+            wishes,
+            answering: TaskTracker::new(),
             closed: CancellationToken::new(),
             drain: CancellationToken::new(),
-            cut: CancellationToken::new(),
             handed_over: AtomicBool::new(false),
         }
     }
@@ -140,9 +154,10 @@ impl House {
         let arrival = Box::new(Arrival { socket, ends, door: Arc::clone(door), seat });
         self.sessions.spawn(async move {
             let mut report = Report::new(ends, SystemTime::now());
+            let stay = house.here.enter(report.live());
             tokio::select! {
                 biased;
-                () = house.cut.cancelled() => report.end(Outcome::Cut),
+                () = stay.over() => report.end(Outcome::Cut),
                 () = connection::serve(arrival, &site, &house.drain, &mut report) => {}
             }
             house.record(&report);
@@ -158,6 +173,7 @@ impl House {
 
     fn record(&self, report: &Report) {
         self.metrics.observe(report);
+        self.history.note(report);
         (self.observer)(report);
     }
 
@@ -172,7 +188,7 @@ impl House {
 }
 
 impl House {
-    fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let site = self.site();
         Snapshot {
             seats: self.seats.totals(),

@@ -68,7 +68,6 @@ impl Inherited {
     }
 
     /// The socket that listens at `path`, if one was given.
-    #[expect(dead_code, reason = "there is no such socket yet")]
     pub(super) fn unix(&mut self, path: &Path) -> Option<UnixListener> {
         let at = |socket: &UnixListener| socket.local_addr().is_ok_and(|it| it.as_pathname() == Some(path));
         let place = self.unix.iter().position(at)?;

@@ -1,8 +1,9 @@
-//! The life of a server, from ready to the end: what signals ask for, in order, one at a time.
+//! The life of a server, from ready to the end: what signals and operators ask for, in order, one at a time.
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{Fault, Notify, Program, Server, Signal, Signals};
+use super::{Fault, Notify, Program, Server, Signal, Signals, UpgradeError};
 use crate::config::{Config, Problem};
 
 /// What a server lives in.
@@ -15,6 +16,14 @@ pub struct Surroundings<R> {
     pub program: Program,
     /// Whom to tell.
     pub notify: Notify,
+}
+
+/// What an operator wants, and is to be told how it went.
+pub(super) enum Wish {
+    /// SIGHUP in other words.
+    Reload(oneshot::Sender<Result<(), Vec<Fault>>>),
+    /// SIGUSR2 in other words.
+    Upgrade(oneshot::Sender<Result<u32, UpgradeError>>),
 }
 
 /// How a server ended.
@@ -39,29 +48,41 @@ impl Server {
         let mut beat = JoinSet::new();
         beat.spawn(notify.clone().beat());
         loop {
-            match signals.next().await {
-                Signal::Reload => {
+            // Nobody has to hear the answer to a signal but the log.
+            let wish = tokio::select! {
+                Some(wish) = self.wishes.recv() => wish,
+                signal = signals.next() => match signal {
+                    Signal::Reload => Wish::Reload(oneshot::channel().0),
+                    Signal::Upgrade => Wish::Upgrade(oneshot::channel().0),
+                    Signal::End => break,
+                },
+            };
+            match wish {
+                Wish::Reload(answer) => {
                     notify.reloading();
-                    tell(self.reload(read()));
+                    let reloaded = self.reload(read());
+                    tell(&reloaded);
                     notify.ready(&self.places());
+                    let _ = answer.send(reloaded);
                 }
-                Signal::Upgrade => {
+                Wish::Upgrade(answer) => {
                     tracing::info!(%program, "starting a successor");
                     let upgraded = tokio::select! {
                         upgraded = self.upgrade(&program) => upgraded,
                         () = signals.end() => break,
                     };
-                    match upgraded {
-                        Ok(process) => {
-                            beat.abort_all();
-                            notify.succeeded(process);
-                            tracing::info!(process, "a successor serves; finishing what is here");
-                            return self.go(Way::Retire, signals).await;
-                        }
-                        Err(error) => tracing::error!("upgrade refused: {error}; this process goes on"),
+                    if let Ok(process) = upgraded {
+                        beat.abort_all();
+                        notify.succeeded(process);
+                        tracing::info!(process, "a successor serves; finishing what is here");
+                        let _ = answer.send(upgraded);
+                        return self.go(Way::Retire, signals).await;
                     }
+                    if let Err(error) = &upgraded {
+                        tracing::error!("upgrade refused: {error}; this process goes on");
+                    }
+                    let _ = answer.send(upgraded);
                 }
-                Signal::End => break,
             }
         }
         notify.stopping();
@@ -98,7 +119,7 @@ enum Way {
 }
 
 /// A reload that is refused changes nothing.
-fn tell(reloaded: Result<(), Vec<Fault>>) {
+fn tell(reloaded: &Result<(), Vec<Fault>>) {
     match reloaded {
         Ok(()) => tracing::info!("reloaded"),
         Err(faults) => {

@@ -5,23 +5,28 @@
 //! it all, from ready to the end.
 
 mod accept;
+mod desk;
 mod doors;
 mod files;
+mod history;
 mod house;
 mod inherited;
 mod life;
 mod listen;
 mod notify;
 mod reload;
+mod sessions;
 mod signals;
 mod site;
 mod upgrade;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -33,6 +38,7 @@ use crate::report::{Report, log};
 
 use doors::Doors;
 use house::{Front, House};
+use life::Wish;
 
 pub use inherited::Inherited;
 pub use life::{Ended, Surroundings};
@@ -56,6 +62,14 @@ pub enum StartError {
     /// The configuration names what cannot be used: a table, a certificate, a list.
     #[error("{}", lines(.0))]
     Site(Vec<Fault>),
+    /// The admin socket cannot be opened.
+    #[error("admin.socket = {path:?}: {error}; name another, or none with an empty text")]
+    Admin {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}{}", remedy(.error))]
     Listen {
@@ -98,6 +112,8 @@ pub type Observer = Arc<dyn Fn(&Report) + Send + Sync>;
 pub struct Server {
     house: Arc<House>,
     doors: Doors,
+    /// What operators want.
+    wishes: mpsc::Receiver<Wish>,
     /// Ends with the server, not with a configuration.
     upkeep: JoinSet<()>,
     /// Ends with its configuration.
@@ -139,7 +155,9 @@ impl Server {
         }
         allowlist.attach();
         let background = site::background(&site, &config);
-        let house = Arc::new(House::new(Front::new(config, site), allowlist, rates, log, observer));
+        let (wish, wishes) = mpsc::channel(1);
+        let front = Front::new(config, site);
+        let house = Arc::new(House::new(front, allowlist, rates, log, observer, wish));
         let mut upkeep = JoinSet::new();
         let tidy = Arc::clone(&house);
         upkeep.spawn(async move { tidy.metrics.upkeep().await });
@@ -149,7 +167,7 @@ impl Server {
         if let Some(predecessor) = inherited.predecessor.take() {
             predecessor.ready();
         }
-        Ok(Self { house, doors, upkeep, background })
+        Ok(Self { house, doors, wishes, upkeep, background })
     }
 
     /// Where it listens, in the order of the configuration.
@@ -188,13 +206,17 @@ impl Server {
         // What is not over by then is cut: its sender will try again, since nobody has said 250.
         let _ = timeout(limit, house.sessions.wait()).await;
         let cut = house.sessions.len();
-        house.cut.cancel();
+        house.here.cut_all();
         let _ = timeout(LAST_WORDS, house.sessions.wait()).await;
         self.background.abort_all();
         house.allowlist.settle(SETTLE).await;
         self.upkeep.abort_all();
+        self.doors.tidy();
         let allowlist = Arc::clone(&house.allowlist);
         let _ = tokio::task::spawn_blocking(move || allowlist.close()).await;
+        // Whoever has asked for this shall hear how it went.
+        house.answering.close();
+        let _ = timeout(LAST_WORDS, house.answering.wait()).await;
         cut
     }
 

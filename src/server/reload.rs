@@ -44,6 +44,7 @@ impl Server {
         };
         house.rates.configure(config.rate.clone());
         house.allowlist.configure(&config.allowlist);
+        house.history.resize(config.admin.history_size);
         if let Some(log) = &house.log {
             log.configure(&config.log);
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -23,6 +23,9 @@ const CONFIG: &str = "prescreen.toml";
 
 /// The allowlist's file in the folder of a prescreen.
 const STORE: &str = "allowlist";
+
+/// The admin socket in the folder of a prescreen.
+const SOCKET: &str = "admin.sock";
 
 /// Reloads by result.
 const RELOADS: &str = "prescreen_config_reloads_total";
@@ -172,7 +175,9 @@ impl Prescreen {
     ) -> Self {
         let file = home.path().join(CONFIG);
         let store = home.path().join(STORE);
-        let config = config.set("allowlist.path", &format!("'{}'", store.display()));
+        let config = config
+            .set("allowlist.path", &format!("'{}'", store.display()))
+            .set("admin.socket", &format!("'{}'", home.path().join(SOCKET).display()));
         fs::write(&file, config.toml()).unwrap();
         let mut command = wrapper.to_vec();
         command.extend([PROGRAM, "run", "--config", file.to_str().unwrap()]);
@@ -237,6 +242,29 @@ impl Prescreen {
     /// The process.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Runs a command that asks it.
+    #[track_caller]
+    pub fn ask(&self, arguments: &[&str]) -> Ended {
+        self.ask_with(arguments, "")
+    }
+
+    /// The same, with something on standard input.
+    #[track_caller]
+    pub fn ask_with(&self, arguments: &[&str], input: &str) -> Ended {
+        let socket = self.home.path().join(SOCKET);
+        let mut asking = Command::new(PROGRAM)
+            .args(arguments)
+            .arg("--socket")
+            .arg(socket)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        asking.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Ended::of(&asking.wait_with_output().unwrap())
     }
 
     /// Has it replaced by a new process, and waits until that serves.
@@ -409,11 +437,16 @@ pub struct Ended {
     pub said: String,
 }
 
+impl Ended {
+    fn of(output: &Output) -> Self {
+        let said = [&*output.stdout, &*output.stderr].concat();
+        Self { code: output.status.code(), said: String::from_utf8_lossy(&said).into_owned() }
+    }
+}
+
 /// Runs a command of prescreen's to its end.
 pub fn command(arguments: &[&str]) -> Ended {
-    let output = Command::new(PROGRAM).args(arguments).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    Ended { code: output.status.code(), said: String::from_utf8_lossy(&said).into_owned() }
+    Ended::of(&Command::new(PROGRAM).args(arguments).output().unwrap())
 }
 
 /// A configuration file in a folder of its own.

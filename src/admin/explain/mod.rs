@@ -27,7 +27,7 @@ use crate::dialogue;
 use crate::limits::Pressure;
 use crate::policy::Policy;
 use crate::proxy_protocol::Endpoints;
-use crate::screen::{self, Action, Finding, Screen};
+use crate::screen::{self, Action, Candidate, Finding, Screen};
 use crate::smtp::line::LineBuffer;
 use talk::Talk;
 
@@ -111,8 +111,9 @@ impl Explainer {
         // It says nothing on its own: its end is held, and never written to.
         let (mut stream, _client) = tokio::io::duplex(1);
         let mut input = LineBuffer::new();
-        let verdict =
-            self.screen.test(&mut stream, &mut input, client, Some(waited), Pressure::Normal, &mut note);
+        let access = self.screen.access(client);
+        let candidate = Candidate { address: client, access, remembered: Some(waited) };
+        let verdict = self.screen.test(&mut stream, &mut input, candidate, Pressure::Normal, &mut note);
         let verdict = verdict.await;
         (verdict, failed)
     }

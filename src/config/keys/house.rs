@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{MOMENT, SECOND, Section, key, section};
+use crate::config::Admin;
 use crate::config::grammar::{file, line, number, socket, time, word};
 use crate::config::slot::{list, list_of_phrases, one, optional, preset, whole};
 use crate::report::log;
@@ -116,6 +117,16 @@ pub(super) fn metrics(metrics: &mut metrics::Settings) -> Section<'_> {
     section("metrics", "What monitoring asks for.", vec![
         key("listen", optional(&mut metrics.listen, socket(None)),
             "Where /metrics (Prometheus), /healthz, /readyz and, at /, a status page are served. Empty: nowhere."),
+    ])
+}
+
+#[rustfmt::skip]
+pub(super) fn admin(admin: &mut Admin) -> Section<'_> {
+    section("admin", "The operator's hand on a running server.", vec![
+        key("socket", optional(&mut admin.socket, file()),
+            "Where prescreen status, sessions, reload and their kin ask; mode 0600. Empty: nowhere."),
+        key("history_size", one(&mut admin.history_size, number(0..=usize::MAX)),
+            "Bytes of memory for what prescreen why tells of the last connections. 0: none."),
     ])
 }
 

@@ -57,6 +57,7 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
         tls_required_list: _,
         relay,
         metrics,
+        admin,
         log,
     } = config;
     let mut sections = vec![top(hostname, mynetworks), house::backend(backend), house::dns(dns)];
@@ -68,6 +69,7 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
         house::tls(tls, tls_required),
         house::relay(relay),
         house::metrics(metrics),
+        house::admin(admin),
         house::log(log),
     ]);
     sections

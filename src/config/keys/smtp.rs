@@ -40,7 +40,8 @@ pub(super) fn sections<'a>(
             key("soft_bounce", one(&mut smtp.soft_bounce, yes_no()),
                 "Whether our own 5xx replies become 4xx: for trying things out."),
             key("reject_footer", optional(&mut smtp.reject_footer, word("text")),
-                "Text behind every refusal; $client_address, $client_port and $server_name are filled in."),
+                "Text behind every refusal; $client_address, $client_port, $server_name and $id, which prescreen why takes, are \
+                 filled in."),
         ]),
         section("errors", "Which errors end a session, and which slow it down.", vec![
             key("hard_error_limit", one(&mut errors.hard_error_limit, number(1..=u32::MAX)),

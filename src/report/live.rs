@@ -1,0 +1,59 @@
+//! What others may know of a connection while it lives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Id;
+use crate::limits::State;
+use crate::proxy_protocol::Endpoints;
+
+/// A connection as others see it while it lives; clones share it.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    id: Id,
+    started: Instant,
+    ends: Mutex<Endpoints>,
+    stage: AtomicU8,
+}
+
+impl Live {
+    pub(super) fn new(id: Id, started: Instant, ends: Endpoints) -> Self {
+        let stage = AtomicU8::new(State::Screen as u8);
+        Self(Arc::new(Shared { id, started, ends: Mutex::new(ends), stage }))
+    }
+
+    pub(super) fn announced(&self, ends: Endpoints) {
+        *self.0.ends.lock() = ends;
+    }
+
+    pub(super) fn reached(&self, stage: State) {
+        self.0.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// Its name.
+    pub fn id(&self) -> Id {
+        self.0.id
+    }
+
+    /// Its two ends, as far as they are known.
+    pub fn ends(&self) -> Endpoints {
+        *self.0.ends.lock()
+    }
+
+    /// Where it is.
+    pub fn stage(&self) -> State {
+        let stage = usize::from(self.0.stage.load(Ordering::Relaxed));
+        State::ALL.get(stage).copied().unwrap_or(State::Screen)
+    }
+
+    /// How long it has lived.
+    pub fn age(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+}
