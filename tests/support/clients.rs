@@ -56,6 +56,13 @@ pub fn smtplib(from: Ipv4Addr, to: SocketAddr, script: &str, message: &str) -> R
     run(command, message)
 }
 
+/// Any other, with its arguments and what it reads.
+pub fn client(program: &str, options: &[&str], input: &str) -> Ran {
+    let mut command = Command::new(program);
+    command.args(options);
+    run(command, input)
+}
+
 fn run(mut command: Command, input: &str) -> Ran {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command

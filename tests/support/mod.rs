@@ -10,6 +10,7 @@
 // Each test program uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod authority;
 pub mod clients;
 pub mod daemon;
 pub mod dns;

@@ -68,6 +68,15 @@ impl Mta {
         Some(mta.staged(&["/usr/sbin/exim4", "-bdf", "-q1h"]))
     }
 
+    /// Exim as a client, which sends all that it takes onward, over TLS to the hosts of a list.
+    pub fn exim_towards(onward: SocketAddr, tls: &str) -> Option<Self> {
+        let mta = Draft::for_stage("exim")?;
+        let config = include_str!("mta/exim-client.conf");
+        let onward = config.replace("@ONWARD@", &onward.port().to_string()).replace("@TLS@", tls);
+        mta.file("etc/exim4/exim4.conf", &onward);
+        Some(mta.staged(&["/usr/sbin/exim4", "-bdf", "-q1h"]))
+    }
+
     /// OpenSMTPD: PROXY version 2.
     pub fn opensmtpd() -> Option<Self> {
         let mta = Draft::for_stage("opensmtpd")?;

@@ -125,6 +125,19 @@ impl Talk {
         replies
     }
 
+    /// Reads up to the server's end of the connection, whatever it says: it need not be SMTP any more.
+    #[track_caller]
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {}
+            Err(error) => panic!("read: {error}\n{}", self.record),
+        }
+        self.note("S", &rest);
+        rest
+    }
+
     /// Says nothing more, and still listens.
     pub fn half_close(&mut self) {
         self.note("C", b"(half-close)");
