@@ -46,6 +46,10 @@ impl Kind {
 /// Buckets for durations that a client may feel: from a local answer to a patient SMTP timeout.
 pub(super) const WAITS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// Buckets for waits before the greeting: finest around two and six seconds, which is where the defaults end them.
+pub(super) const GREETINGS: &[f64] =
+    &[0.05, 0.25, 0.5, 1.0, 2.0, 2.1, 2.5, 3.0, 4.0, 5.0, 6.0, 6.1, 6.5, 7.0, 8.0, 10.0, 15.0, 30.0];
+
 /// Buckets for whole connections: a port scan, a greet wait, a mail, a long queue through one connection.
 pub(super) const LIVES: &[f64] =
     &[0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];

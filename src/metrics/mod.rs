@@ -12,6 +12,7 @@ mod family;
 mod hour;
 mod process;
 mod rooms;
+mod runtime;
 mod table;
 
 pub use family::{Family, Kind};
@@ -34,6 +35,7 @@ use crate::screen::History;
 use busiest::Busiest;
 use family::Page;
 use process::Process;
+use runtime::Runtime;
 
 /// How often [`Metrics::upkeep`] tidies: samples of histograms pile up in between.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -217,6 +219,10 @@ impl Metrics {
         page.family(&table::RESIDENT_MEMORY, one(process.resident_memory));
         page.family(&table::CPU, process.cpu.map(|seconds| ([], seconds)));
         page.family(&table::THREADS, one(process.threads));
+        let runtime = Runtime::read();
+        page.family(&table::RUNTIME_BUSY, runtime.map(|runtime| ([], runtime.busy.as_secs_f64())));
+        page.family(&table::RUNTIME_THREADS, runtime.map(|runtime| ([], runtime.threads)));
+        page.family(&table::RUNTIME_QUEUED, runtime.map(|runtime| ([], runtime.queued)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one table of all metrics. What is not in it cannot be counted, and the documentation is made from it.
 
-use super::family::{Family, LIVES, SCORES, WAITS};
+use super::family::{Family, GREETINGS, LIVES, SCORES, WAITS};
 use crate::dns;
 
 /// Declares the metrics, and [`ALL`] of them in this order.
@@ -26,7 +26,7 @@ table! {
         "prescreen_passes_total", &["history"],
         "Clients that passed all their tests: new, or old if they had passed them before.");
     GREET_WAIT = Family::histogram(
-        "prescreen_greet_wait_seconds", WAITS, &[],
+        "prescreen_greet_wait_seconds", GREETINGS, &[],
         "How long clients were kept waiting before the greeting; those that were not are not counted.");
     REFUSALS = Family::counter(
         "prescreen_refusals_total", &["by", "action"],
@@ -206,4 +206,13 @@ table! {
     THREADS = Family::gauge(
         "prescreen_threads", &[],
         "Threads of the process.");
+    RUNTIME_BUSY = Family::counter(
+        "prescreen_runtime_busy_seconds_total", &[],
+        "Time that the threads which serve connections were at work; each of them adds at most a second a second.");
+    RUNTIME_THREADS = Family::gauge(
+        "prescreen_runtime_threads", &[],
+        "Threads that serve connections.");
+    RUNTIME_QUEUED = Family::gauge(
+        "prescreen_runtime_queued_tasks", &[],
+        "Connections and other tasks that could go on and wait for a thread; more than a few, and all are late.");
 }
