@@ -333,6 +333,9 @@ impl<'a> Visit<'a> {
     ) -> Result<(Box<Self>, Talked), Ended> {
         let site = self.site;
         let mut carry = Carry::default();
+        if site.dialogue.wants_names() {
+            Box::pin(site.policy.names(&session.peer().names, self.ends.client.ip())).await;
+        }
         let mut step = session.greet();
         loop {
             self.note(session);

@@ -208,6 +208,25 @@ fn what_no_key_takes_is_told_and_left_out() {
 }
 
 #[test]
+fn what_the_dialogue_looks_up_moves_over() {
+    let imported = import(&Source::text(
+        "myhostname = mx.example.org\nmynetworks = 127.0.0.0/8\n\
+         smtpd_forbidden_commands = !GETX CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}\n\
+         smtpd_discard_ehlo_keyword_address_maps = cidr:{{192.0.2.0/24 starttls}}\n\
+         smtpd_reject_footer = \\c. $localtime $client\n\
+         smtpd_reject_footer_maps = regexp:{{/^4/ later}}\n",
+    ));
+    let smtp = loaded("dialogue", &imported).dialogue;
+    assert_eq!(smtp.forbidden_commands, "!GETX CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}");
+    assert_eq!(smtp.discard_ehlo_keyword_address_maps, "cidr:{{192.0.2.0/24 starttls}}");
+    assert_eq!(
+        smtp.reject_footer.map(|footer| footer.to_string()).as_deref(),
+        Some("\\c. $localtime $client")
+    );
+    assert_eq!(smtp.reject_footer_maps, "regexp:{{/^4/ later}}");
+}
+
+#[test]
 fn a_class_of_which_nothing_is_left_goes_on_to_exist() {
     let imported = import(&Source::text(
         "myhostname = mx.example.org\nmynetworks = 127.0.0.0/8\nsmtpd_restriction_classes = insiders\n\

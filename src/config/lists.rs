@@ -1,10 +1,12 @@
-//! Match lists, loaded: whom `mynetworks`, the exceptions from limits and `tls.required` name.
+//! Lists and tables, loaded: whom `mynetworks`, the exceptions from limits and `tls.required` name, what the dialogue
+//! looks up.
 
 use std::sync::Arc;
 
 use super::Config;
 use super::apply::Origins;
 use super::problem::Problem;
+use crate::dialogue;
 use crate::table::{Live, MatchList, ParentDomains, words};
 
 /// Loads what several modules share, so that each list is held and followed once.
@@ -34,6 +36,12 @@ pub(super) fn load(config: &mut Config, origins: &Origins) -> Vec<Problem> {
     };
     if let Ok(required) = loaded("tls.required", &config.tls_required) {
         config.tls_required_list = required;
+    }
+    match dialogue::Tables::load(&config.dialogue, &config.base) {
+        Ok(tables) => config.dialogue.tables = tables,
+        Err(errors) => {
+            problems.extend(errors.iter().map(|(key, error)| Problem::of(origins, key, error.to_string())));
+        }
     }
     problems
 }

@@ -132,9 +132,12 @@ impl Config {
         if problems.is_empty() { Ok((config, warnings)) } else { Err(problems) }
     }
 
-    /// The lists that several modules share; they follow their files, once somebody refreshes them.
+    /// The lists that several modules share, and the tables of the dialogue; they follow their files, once somebody
+    /// refreshes them.
     pub fn files(&self) -> Vec<Arc<dyn Refresh>> {
-        vec![self.networks.clone(), self.rate.event_limit_exceptions.clone(), self.tls_required_list.clone()]
+        let lists: [Arc<dyn Refresh>; 3] =
+            [self.networks.clone(), self.rate.event_limit_exceptions.clone(), self.tls_required_list.clone()];
+        lists.into_iter().chain(self.dialogue.tables.files()).collect()
     }
 
     /// Reads the keys alone: no file that they name, and nothing that is wrong with them; what is wrong keeps its

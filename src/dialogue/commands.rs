@@ -93,6 +93,8 @@ impl Session {
         if let Some(reply) = self.out_of_order(Verb::Rcpt) {
             return self.client_error(after, reply);
         }
+        let rcpt = Arc::new(rcpt);
+        self.at_hand = Some(Arc::clone(&rcpt));
         let Some(transaction) = &mut self.transaction else {
             return self.client_error(after, need_mail());
         };
@@ -119,7 +121,7 @@ impl Session {
         if !passed.is_empty() {
             self.findings.push(Finding::Passed(passed));
         }
-        self.judge(Awaited::Rcpt(Arc::new(rcpt)))
+        self.judge(Awaited::Rcpt(rcpt))
     }
 
     /// DATA or BDAT. Content that nobody wants cannot be told from commands: behind BDAT it is under way already,
@@ -296,7 +298,7 @@ impl Session {
     /// The reply to a parameter that cannot be replayed.
     fn unusable(&self, place: Place, parameters: &[Parameter]) -> Option<Reply> {
         parameters.iter().find_map(|parameter| {
-            match ehlo::check(place, parameter, &self.settings, &self.offer.capabilities) {
+            match ehlo::check(place, parameter, &self.discarded, &self.offer.capabilities) {
                 Ok(()) => None,
                 Err(Unusable::DsnDisabled) => Some(Reply::new(501, "5.7.1 DSN support is disabled")),
                 Err(Unusable::Unsupported) => {

@@ -7,7 +7,7 @@ use crate::allowlist::Test;
 use crate::screen::Action;
 use crate::smtp::command::Verb;
 
-use super::forbidden::ForbiddenCommands;
+use super::tables::Tables;
 
 /// The deep tests of one session.
 #[derive(Debug)]
@@ -93,13 +93,13 @@ pub(super) fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Whether a line is no SMTP at all: a header field, another protocol, or bytes that are no text.
-pub(super) fn is_non_smtp(line: &[u8], forbidden: &ForbiddenCommands) -> bool {
+pub(super) fn is_non_smtp(line: &[u8], tables: &Tables) -> bool {
     let (word, _) = first_word(line);
     let Ok(word) = std::str::from_utf8(word) else { return true };
     if Verb::of(word).is_some() {
         return false;
     }
-    std::str::from_utf8(line).is_err() || is_header_label(word) || forbidden.contains(word)
+    std::str::from_utf8(line).is_err() || is_header_label(word) || tables.forbids(word)
 }
 
 /// Whether `word` begins a header field: printable characters, then a colon (RFC 5322 §2.2).
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_is_no_smtp() {
-        let forbidden = ForbiddenCommands::default();
+        let forbidden = Tables::default();
         let tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
         for line in [
             b"GET / HTTP/1.1".as_slice(),

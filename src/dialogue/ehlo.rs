@@ -77,12 +77,13 @@ pub(super) enum Channel {
 /// The lines of an EHLO reply, the host name first.
 pub(super) fn lines(
     settings: &Settings,
+    discarded: &[String],
     offer: &Offer,
     pipelining: Pipelining,
     channel: Channel,
 ) -> Vec<String> {
     let mut lines = vec![settings.hostname.clone()];
-    let shown = |offered: &&capability::Offer| !is_discarded(settings, &offered.keyword);
+    let shown = |offered: &&capability::Offer| !is_discarded(discarded, &offered.keyword);
     lines.extend(offer.capabilities.iter().filter(shown).filter_map(|offered| {
         let carried = || EXTENSIONS.iter().any(|extension| extension.keyword == offered.keyword);
         match offered.keyword.as_str() {
@@ -97,20 +98,20 @@ pub(super) fn lines(
             _ => None,
         }
     }));
-    if channel == Channel::Plain && offers_starttls(settings, offer) {
+    if channel == Channel::Plain && offers_starttls(discarded, offer) {
         lines.push("STARTTLS".to_owned());
     }
     lines
 }
 
 /// Whether STARTTLS is to be had: with a certificate of our own, or because the backend has it.
-fn offers_starttls(settings: &Settings, offer: &Offer) -> bool {
+fn offers_starttls(discarded: &[String], offer: &Offer) -> bool {
     let has = match offer.starttls {
         Starttls::Off => false,
         Starttls::Terminate => true,
         Starttls::Passthrough => offer.capabilities.offers("STARTTLS"),
     };
-    has && !is_discarded(settings, "STARTTLS")
+    has && !is_discarded(discarded, "STARTTLS")
 }
 
 /// Whether AUTH may be said. Nobody is asked for a password in clear where TLS is to be had here; in front of a backend
@@ -140,7 +141,7 @@ pub(super) enum Place {
 pub(super) fn check(
     place: Place,
     parameter: &Parameter,
-    settings: &Settings,
+    discarded: &[String],
     capabilities: &Capabilities,
 ) -> Result<(), Unusable> {
     let keyword = |extension: &&Extension| match place {
@@ -148,13 +149,13 @@ pub(super) fn check(
         Place::Rcpt => extension.rcpt.iter().any(|name| begins(parameter, name)),
     };
     let extension = EXTENSIONS.iter().find(keyword).ok_or(Unusable::Unsupported)?;
-    let discarded = is_discarded(settings, extension.keyword);
+    let hidden = is_discarded(discarded, extension.keyword);
     let usable = match extension.keyword {
-        "DSN" if discarded => return Err(Unusable::DsnDisabled),
-        "SMTPUTF8" => !discarded,
+        "DSN" if hidden => return Err(Unusable::DsnDisabled),
+        "SMTPUTF8" => !hidden,
         "8BITMIME" => is_body(parameter, capabilities),
         _ if extension.unoffered == Unoffered::Forward => true,
-        keyword => capabilities.offers(keyword) && !discarded,
+        keyword => capabilities.offers(keyword) && !hidden,
     };
     if usable { Ok(()) } else { Err(Unusable::Unsupported) }
 }
@@ -178,14 +179,14 @@ fn is_body(parameter: &Parameter, capabilities: &Capabilities) -> bool {
 impl Session {
     /// Whether BDAT was offered.
     pub(super) fn offers_chunking(&self) -> bool {
-        self.offer.capabilities.offers("CHUNKING") && !is_discarded(&self.settings, "CHUNKING")
+        self.offer.capabilities.offers("CHUNKING") && !is_discarded(&self.discarded, "CHUNKING")
     }
 
     /// Whether AUTH was offered.
     pub(super) fn offers_auth(&self) -> bool {
         may_auth(&self.offer, self.channel())
             && self.offer.capabilities.offers("AUTH")
-            && !is_discarded(&self.settings, "AUTH")
+            && !is_discarded(&self.discarded, "AUTH")
     }
 
     pub(super) fn channel(&self) -> Channel {
@@ -194,12 +195,12 @@ impl Session {
 
     /// What STARTTLS does for this client.
     pub(super) fn starttls(&self) -> Starttls {
-        if offers_starttls(&self.settings, &self.offer) { self.offer.starttls } else { Starttls::Off }
+        if offers_starttls(&self.discarded, &self.offer) { self.offer.starttls } else { Starttls::Off }
     }
 }
 
-fn is_discarded(settings: &Settings, keyword: &str) -> bool {
-    settings.discard_ehlo_keywords.iter().any(|discarded| discarded.eq_ignore_ascii_case(keyword))
+fn is_discarded(discarded: &[String], keyword: &str) -> bool {
+    discarded.iter().any(|discarded| discarded.eq_ignore_ascii_case(keyword))
 }
 
 /// SIZE with the smaller of the backend's limit and ours; 0 or none is no limit (RFC 1870 §4).

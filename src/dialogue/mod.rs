@@ -17,7 +17,6 @@ mod ehlo;
 mod errors;
 mod finding;
 mod footer;
-mod forbidden;
 mod outcome;
 #[cfg(test)]
 mod properties;
@@ -26,9 +25,10 @@ mod script;
 mod session;
 mod settings;
 mod step;
+mod tables;
 
 pub use finding::{After, EXCERPT, Envelope, Finding, RefusedBy};
-pub use forbidden::ForbiddenCommands;
 pub use session::{Peer, Session};
 pub use settings::{Auth, Encryption, ErrorSettings, Offer, Settings};
 pub use step::{Checked, ContentCommand, Passthrough, Pending, Released, Step, Waiting};
+pub use tables::Tables;

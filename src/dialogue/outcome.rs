@@ -208,7 +208,7 @@ impl Session {
     fn offers(&mut self) -> Reply {
         let pipelining =
             if self.deep.awaits(Test::Pipelining) { Pipelining::UnderTest } else { Pipelining::Allowed };
-        let lines = ehlo::lines(&self.settings, &self.offer, pipelining, self.channel());
+        let lines = ehlo::lines(&self.settings, &self.discarded, &self.offer, pipelining, self.channel());
         let offered = lines.iter().any(|line| line == "PIPELINING");
         self.pipelining = if offered { Offered::Yes } else { Offered::No };
         Reply::multiline(250, lines)

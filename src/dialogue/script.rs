@@ -140,7 +140,7 @@ impl Setting {
             "helo_required" => settings.helo_required = value == "yes",
             "disable_vrfy_command" => settings.disable_vrfy_command = value == "yes",
             "strict_rfc821_envelopes" => settings.strict_rfc821_envelopes = PathSyntax::Strict,
-            "forbidden_commands" => settings.forbidden_commands = value.parse().unwrap(),
+            "forbidden_commands" => value.clone_into(&mut settings.forbidden_commands),
             "discard_ehlo_keywords" => {
                 settings.discard_ehlo_keywords = value.split(", ").map(str::to_owned).collect();
             }
@@ -150,7 +150,11 @@ impl Setting {
             "command_count_limit" => settings.command_count_limit = number(),
             "line_length_limit" => settings.line_length_limit = number() as usize,
             "soft_bounce" => settings.soft_bounce = value == "yes",
-            "reject_footer" => settings.reject_footer = Some(value.to_owned()),
+            "reject_footer" => settings.reject_footer = Some(value.parse().unwrap()),
+            "reject_footer_maps" => value.clone_into(&mut settings.reject_footer_maps),
+            "discard_ehlo_keyword_address_maps" => {
+                value.clone_into(&mut settings.discard_ehlo_keyword_address_maps);
+            }
             "hard_error_limit" => settings.errors.hard_error_limit = number(),
             "soft_error_limit" => settings.errors.soft_error_limit = number(),
             "error_sleep_time" => settings.errors.error_sleep_time = seconds(value),
@@ -174,7 +178,8 @@ impl Setting {
             names: ClientNames::known(names),
             id: "id".into(),
         };
-        let settings = self.settings.unwrap_or_else(default_settings);
+        let mut settings = self.settings.unwrap_or_else(default_settings);
+        settings.tables = Tables::load(&settings, Path::new("/")).unwrap();
         let lines = std::iter::once("backend".to_owned()).chain(self.offer).collect();
         let capabilities = Arc::new(Capabilities::from_reply(&Reply::multiline(250, lines)));
         let offer =

@@ -15,7 +15,6 @@ use super::commands;
 use super::deep::{self, DeepTests};
 use super::errors::{Class, Errors};
 use super::finding::{After, Finding, excerpt};
-use super::footer;
 use super::settings::{Offer, Settings};
 use super::step::{Awaited, Pending, Step, Waiting};
 
@@ -57,7 +56,10 @@ pub struct Session {
     pub(super) transactions: u64,
     pub(super) instance: String,
     pub(super) findings: Vec<Finding>,
-    footer: Option<String>,
+    /// The recipient of the command at hand.
+    pub(super) at_hand: Option<Arc<Rcpt>>,
+    /// Keywords that EHLO does not show.
+    pub(super) discarded: Vec<String>,
     pub(super) screened: Screened,
 }
 
@@ -120,10 +122,11 @@ impl Session {
             transactions: 0,
             instance: String::new(),
             findings: Vec::new(),
-            footer: settings
-                .reject_footer
-                .as_deref()
-                .map(|text| footer::fill_in(text, &peer, &settings.hostname)),
+            at_hand: None,
+            discarded: settings
+                .tables
+                .discarded(peer.client.ip())
+                .unwrap_or_else(|| settings.discard_ehlo_keywords.clone()),
             screened,
             settings,
             peer,
@@ -148,6 +151,7 @@ impl Session {
     pub fn line(&mut self, line: &Line, waiting: Waiting<'_>) -> Step {
         let (word, _) = deep::first_word(&line.text);
         let verb = std::str::from_utf8(word).ok().and_then(Verb::of);
+        self.at_hand = None;
         if let Some(step) = self.deep_tests(line, verb, waiting) {
             return step;
         }
@@ -266,9 +270,7 @@ impl Session {
                 return Some(step);
             }
         }
-        if self.deep.watches(Test::NonSmtpCommand)
-            && deep::is_non_smtp(&line.text, &self.settings.forbidden_commands)
-        {
+        if self.deep.watches(Test::NonSmtpCommand) && deep::is_non_smtp(&line.text, &self.settings.tables) {
             let (word, rest) = deep::first_word(&line.text);
             let finding =
                 Finding::NonSmtpCommand { after: self.after, word: excerpt(word), rest: excerpt(rest) };
@@ -348,15 +350,6 @@ impl Session {
     pub(super) fn close(&self, replies: Vec<Reply>) -> Step {
         let replies = replies.into_iter().map(|reply| self.dress(reply)).collect();
         Step::Close { replies, delay: self.errors.delay() }
-    }
-
-    /// A reply of ours as it goes out: `soft_bounce`, then the footer. The backend's replies are left alone.
-    pub(super) fn dress(&self, reply: Reply) -> Reply {
-        let reply = if self.settings.soft_bounce { reply.soften() } else { reply };
-        match &self.footer {
-            Some(footer) => reply.with_footer(footer),
-            None => reply,
-        }
     }
 
     pub(super) fn by_host(&self, code: u16, status: &str, text: &str) -> Reply {

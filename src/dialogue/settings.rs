@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::policy::template::Template;
 use crate::smtp::address::PathSyntax;
 use crate::smtp::capability::Capabilities;
 use crate::tls::Starttls;
 
-use super::forbidden::ForbiddenCommands;
+use super::tables::{FORBIDDEN_COMMANDS, Tables};
 
 /// How the session talks: names, limits, leniency. Keys carry Postfix's names.
 #[derive(Clone, Debug)]
@@ -22,10 +23,13 @@ pub struct Settings {
     pub disable_vrfy_command: bool,
     /// How strictly paths are read. Default: lenient (`strict_rfc821_envelopes = no`).
     pub strict_rfc821_envelopes: PathSyntax,
-    /// First words that no mail client says. Default: Postfix's, `CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}`.
-    pub forbidden_commands: ForbiddenCommands,
+    /// First words that no mail client says: words and tables of them. Default: Postfix's, `CONNECT GET POST
+    /// regexp:{{/^[^A-Z]/ Bogus}}`.
+    pub forbidden_commands: String,
     /// Keywords that EHLO does not show although the backend offers them; upper case. Default: none.
     pub discard_ehlo_keywords: Vec<String>,
+    /// Tables that have such keywords for a client's address, to stand in for the others. Default: none.
+    pub discard_ehlo_keyword_address_maps: String,
     /// The largest message in bytes, as `SIZE` and MAIL know it; 0 leaves it to the backend. Default: 0.
     pub message_size_limit: u64,
     /// Recipients accepted, or put off by a policy server, for one message; more are told 452. Default: 1000.
@@ -41,9 +45,13 @@ pub struct Settings {
     pub errors: ErrorSettings,
     /// Whether our own 5xx replies become 4xx. Default: no.
     pub soft_bounce: bool,
-    /// Text behind every refusal of ours, as `smtpd_reject_footer`; `$client_address`, `$client_port`,
-    /// `$server_name` and `$id` (which `prescreen why` takes) are filled in. Default: none.
-    pub reject_footer: Option<String>,
+    /// Text behind every refusal of ours, as `smtpd_reject_footer`; beside what Postfix fills in, `$id` (which
+    /// `prescreen why` takes) is. Default: none.
+    pub reject_footer: Option<Template>,
+    /// Tables that have such a text for a reply, code and all. Default: none.
+    pub reject_footer_maps: String,
+    /// What is named above, loaded.
+    pub tables: Tables,
 }
 
 /// `[errors]`: how many errors of which class a session may have.
@@ -69,8 +77,9 @@ impl Default for Settings {
             helo_required: false,
             disable_vrfy_command: false,
             strict_rfc821_envelopes: PathSyntax::Lenient,
-            forbidden_commands: ForbiddenCommands::default(),
+            forbidden_commands: FORBIDDEN_COMMANDS.to_owned(),
             discard_ehlo_keywords: Vec::new(),
+            discard_ehlo_keyword_address_maps: String::new(),
             message_size_limit: 0,
             recipient_limit: 1000,
             recipient_overshoot_limit: 1000,
@@ -79,6 +88,8 @@ impl Default for Settings {
             errors: ErrorSettings::default(),
             soft_bounce: false,
             reject_footer: None,
+            reject_footer_maps: String::new(),
+            tables: Tables::default(),
         }
     }
 }

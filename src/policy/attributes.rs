@@ -3,21 +3,24 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use super::judging::Judging;
+use super::facts::{Facts, Stage};
 use super::names::Names;
 use super::template::Attribute;
 
-impl Judging<'_> {
-    /// The value of `attribute`; the client's names are unknown unless `names` tells them.
-    pub(super) fn attribute(&self, attribute: Attribute, names: Option<&Names>) -> Cow<'_, str> {
-        let facts = self.facts;
+impl Facts<'_> {
+    /// The value of `attribute` at `stage`, on a server called `hostname`. Client names that nobody has looked up are
+    /// unknown.
+    pub fn attribute<'f>(&'f self, attribute: Attribute, stage: Stage, hostname: &'f str) -> Cow<'f, str> {
+        let facts = self;
+        let names = facts.names.found();
+        let client = facts.client.ip().to_canonical();
         let name = || names.map_or("unknown", Names::name);
         match attribute {
-            Attribute::Client => Cow::Owned(format!("{}[{}]", name(), self.client())),
-            Attribute::ClientAddress => Cow::Owned(self.client().to_string()),
-            Attribute::ClientName => Cow::Owned(name().to_owned()),
+            Attribute::Client => Cow::Owned(format!("{}[{client}]", name())),
+            Attribute::ClientAddress => Cow::Owned(client.to_string()),
+            Attribute::ClientName => Cow::Borrowed(name()),
             Attribute::ClientPort => Cow::Owned(facts.client.port().to_string()),
-            Attribute::ReverseClientName => Cow::Owned(names.map_or("unknown", Names::reverse).to_owned()),
+            Attribute::ReverseClientName => Cow::Borrowed(names.map_or("unknown", Names::reverse)),
             Attribute::HeloName => Cow::Borrowed(facts.helo.map_or("", |helo| &helo.name)),
             Attribute::Sender | Attribute::SenderName if facts.has_null_sender() => Cow::Borrowed("<>"),
             Attribute::Sender => {
@@ -27,16 +30,18 @@ impl Judging<'_> {
             Attribute::SenderDomain => {
                 Cow::Borrowed(facts.sender().and_then(|address| address.domain()).unwrap_or(""))
             }
-            Attribute::Recipient => facts
-                .recipient(self.stage)
-                .map_or(Cow::Borrowed(""), |address| Cow::Owned(address.unquoted())),
+            Attribute::Recipient => {
+                facts.recipient(stage).map_or(Cow::Borrowed(""), |address| Cow::Owned(address.unquoted()))
+            }
             Attribute::RecipientName => {
-                Cow::Borrowed(facts.recipient(self.stage).map_or("", |address| address.local()))
+                Cow::Borrowed(facts.recipient(stage).map_or("", |address| address.local()))
             }
             Attribute::RecipientDomain => {
-                Cow::Borrowed(facts.recipient(self.stage).and_then(|address| address.domain()).unwrap_or(""))
+                Cow::Borrowed(facts.recipient(stage).and_then(|address| address.domain()).unwrap_or(""))
             }
-            Attribute::ServerName => Cow::Borrowed(&self.policy.settings.hostname),
+            Attribute::ServerName => Cow::Borrowed(hostname),
+            // A transaction is called after its connection.
+            Attribute::Id => Cow::Borrowed(facts.instance.split('.').next().unwrap_or("")),
             Attribute::Localtime => Cow::Owned(utc(SystemTime::now())),
             // Filled in by whom they concern.
             Attribute::RblCode

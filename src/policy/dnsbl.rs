@@ -170,10 +170,9 @@ impl Judging<'_> {
             Err(fault) => return fault,
         };
         let template = template.as_ref().unwrap_or(&self.policy.default_rbl_reply);
-        let names = match template.mentions(Attribute::is_client_name) {
-            true => Some(self.names().await),
-            false => None,
-        };
+        if template.mentions(Attribute::is_client_name) {
+            self.names().await;
+        }
         let code = self.policy.settings.codes.maps_rbl_reject_code;
         let text = template.expand(|attribute| match attribute {
             Attribute::RblCode => Cow::Owned(code.to_string()),
@@ -181,7 +180,7 @@ impl Judging<'_> {
             Attribute::RblReason | Attribute::RblTxt => Cow::Borrowed(reason),
             Attribute::RblWhat => Cow::Borrowed(what),
             Attribute::RblClass => Cow::Borrowed(subject.class()),
-            other => self.attribute(other, names),
+            other => self.facts.attribute(other, self.stage, &self.policy.settings.hostname),
         });
         let split =
             text.split_once(' ').and_then(|(code, text)| Some((code.parse::<RejectCode>().ok()?, text)));

@@ -29,13 +29,10 @@ impl<'a> Judging<'a> {
     /// The client's names, asked of DNS at most once in a session.
     pub(super) async fn names(&mut self) -> &'a Names {
         let facts = self.facts;
-        if !self.policy.settings.peername_lookup {
-            return facts.names.none().await;
-        }
         let asked = facts.names.found().is_none();
         let address = self.client();
-        let names = facts.names.of(address, &self.policy.resolver).await;
-        if asked {
+        let names = self.policy.names(facts.names, address).await;
+        if asked && self.policy.settings.peername_lookup {
             self.trace.lookup(|| format!("{address} PTR: {}", shown_names(names)));
         }
         names

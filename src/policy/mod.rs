@@ -55,6 +55,7 @@ pub use verify::{Probed, Verifier};
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::dns::Resolver;
@@ -126,6 +127,15 @@ impl Policy {
     pub fn succeeding(mut self, before: &Self) -> Self {
         self.probes.succeed(&before.probes);
         self
+    }
+
+    /// The names of `client`, asked of DNS at most once for each `names`, and never with `peername_lookup = no`.
+    pub async fn names<'n>(&self, names: &'n ClientNames, client: IpAddr) -> &'n Names {
+        if self.settings.peername_lookup {
+            names.of(client, &self.resolver).await
+        } else {
+            names.none().await
+        }
     }
 
     /// Tables and lists that follow their files, to be refreshed off the network path.

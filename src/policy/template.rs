@@ -63,6 +63,8 @@ attributes! {
     ServerName = "server_name",
     /// `Nov 22 03:00:18`, in UTC.
     Localtime = "localtime",
+    /// The connection, as the log knows it.
+    Id = "id",
     /// `maps_rbl_reject_code`
     RblCode = "rbl_code",
     /// The DNS list, without its filter.

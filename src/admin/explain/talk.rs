@@ -48,6 +48,9 @@ impl<'a> Talk<'a> {
     /// Talks until every one of `recipients` has its answer, or the session is over.
     pub(super) async fn with(mut self, recipients: &[String]) -> Conversation {
         let mut conversation = Conversation::default();
+        if self.explainer.dialogue.wants_names() {
+            self.explainer.policy.names(&self.session.peer().names, self.case.client).await;
+        }
         let greeting = self.session.greet();
         let mut exchange = self.play(greeting, String::new()).await;
         for line in self.case.opening() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{SECOND, Section, key, section};
 use crate::config::grammar::{line, number, time, word, yes_no, yes_no_as};
-use crate::config::slot::{list, one, optional, preset};
+use crate::config::slot::{list, one, optional, preset, whole};
 use crate::dialogue::{self, Auth};
 use crate::limits;
 use crate::rate;
@@ -31,17 +31,22 @@ pub(super) fn sections<'a>(
             key("strict_rfc821_envelopes",
                 one(&mut smtp.strict_rfc821_envelopes, yes_no_as(PathSyntax::Strict, PathSyntax::Lenient)),
                 "Whether addresses must stand in <>."),
-            key("forbidden_commands", one(&mut smtp.forbidden_commands, word("words")),
+            key("forbidden_commands", whole(&mut smtp.forbidden_commands, word("words, tables")),
                 "First words that no mail client says."),
             key("discard_ehlo_keywords", list(&mut smtp.discard_ehlo_keywords, word("keyword")),
                 "What EHLO does not show although the backend offers it."),
+            key("discard_ehlo_keyword_address_maps",
+                whole(&mut smtp.discard_ehlo_keyword_address_maps, word("tables")),
+                "The same for single clients: keywords by address."),
             key("auth", one(auth, word("hide or handoff")),
                 "Whether AUTH is offered when the backend does; the session is then the backend's."),
             key("soft_bounce", one(&mut smtp.soft_bounce, yes_no()),
                 "Whether our own 5xx replies become 4xx: for trying things out."),
             key("reject_footer", optional(&mut smtp.reject_footer, word("text")),
-                "Text behind every refusal; $client_address, $client_port, $server_name and $id, which prescreen why takes, are \
-                 filled in."),
+                "Text behind every refusal: \\c joins it to the reply, \\n begins a line; $client_address, $localtime, \
+                 $recipient, $server_name, $id (which prescreen why takes) and so on are filled in."),
+            key("reject_footer_maps", whole(&mut smtp.reject_footer_maps, word("tables")),
+                "The same for single replies: footers by code and text."),
         ]),
         section("errors", "Which errors end a session, and which slow it down.", vec![
             key("hard_error_limit", one(&mut errors.hard_error_limit, number(1..=u32::MAX)),

@@ -28,9 +28,11 @@ pub(super) enum How {
     Words,
     /// Tables.
     Tables,
+    /// Words and tables.
+    Items,
 }
 
-use How::{Action, Number, StressTime, Tables, Text, Time, Words, YesNo};
+use How::{Action, Items, Number, StressTime, Tables, Text, Time, Words, YesNo};
 use Unit::{Days, Hours, Seconds};
 
 /// Where two parameters lead to one key, the first that is set wins.
@@ -66,12 +68,16 @@ pub(super) const RULES: &[Rule] = &[
     rule("disable_vrfy_command", "smtp.disable_vrfy_command", YesNo),
     rule("postscreen_disable_vrfy_command", "smtp.disable_vrfy_command", YesNo),
     rule("strict_rfc821_envelopes", "smtp.strict_rfc821_envelopes", YesNo),
-    rule("smtpd_forbidden_commands", "smtp.forbidden_commands", Text),
-    rule("postscreen_forbidden_commands", "smtp.forbidden_commands", Text),
+    rule("smtpd_forbidden_commands", "smtp.forbidden_commands", Items),
+    rule("postscreen_forbidden_commands", "smtp.forbidden_commands", Items),
     rule("smtpd_discard_ehlo_keywords", "smtp.discard_ehlo_keywords", Words),
     rule("postscreen_discard_ehlo_keywords", "smtp.discard_ehlo_keywords", Words),
+    rule("smtpd_discard_ehlo_keyword_address_maps", "smtp.discard_ehlo_keyword_address_maps", Tables),
+    rule("postscreen_discard_ehlo_keyword_address_maps", "smtp.discard_ehlo_keyword_address_maps", Tables),
     rule("smtpd_reject_footer", "smtp.reject_footer", Text),
     rule("postscreen_reject_footer", "smtp.reject_footer", Text),
+    rule("smtpd_reject_footer_maps", "smtp.reject_footer_maps", Tables),
+    rule("postscreen_reject_footer_maps", "smtp.reject_footer_maps", Tables),
     rule("soft_bounce", "smtp.soft_bounce", YesNo),
     rule("smtpd_hard_error_limit", "errors.hard_error_limit", Number),
     rule("smtpd_soft_error_limit", "errors.soft_error_limit", Number),
@@ -226,10 +232,8 @@ pub(super) const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
     ("postscreen_cache_cleanup_interval", "prescreen tidies its allowlist continuously"),
     ("postscreen_cache_map", "prescreen's allowlist is a file of its own: allowlist.path"),
     ("postscreen_command_filter", "rewrites commands before they are read; nothing here does that"),
-    ("postscreen_discard_ehlo_keyword_address_maps", "keywords are discarded for all clients alike: smtp.discard_ehlo_keywords"),
     ("postscreen_dnsbl_timeout", "dns.timeout holds for all lookups; a client never waits longer than screen.greet_wait"),
     ("postscreen_expansion_filter", "what is not printable ASCII never stands in a reply"),
-    ("postscreen_reject_footer_maps", "one footer for all replies: smtp.reject_footer"),
     ("postscreen_tls_", "set up TLS in [tls]"),
     ("postscreen_watchdog_timeout", "nothing here can stand still for all at once"),
     ("postscreen_whitelist_interfaces", "prescreen takes a pass on every address that it listens on; on a backup MX, list nothing"),
@@ -240,7 +244,6 @@ pub(super) const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
     ("smtpd_client_port_logging", "the log always shows the port"),
     ("smtpd_command_filter", "rewrites commands before they are read; nothing here does that"),
     ("smtpd_data_restrictions", ""),
-    ("smtpd_discard_ehlo_keyword_address_maps", "keywords are discarded for all clients alike: smtp.discard_ehlo_keywords"),
     ("smtpd_dns_reply_filter", "DNS answers are taken as they are; each DNS list has a filter of its own"),
     ("smtpd_end_of_data_restrictions", "are judged behind the message, which prescreen only passes on; Postfix goes on doing it"),
     ("smtpd_expansion_filter", "what is not printable ASCII never stands in a reply"),
@@ -254,7 +257,6 @@ pub(super) const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
     ("smtpd_per_request_deadline", "limits.command_time_limit is for a whole line in any case"),
     ("smtpd_proxy_", "the before-queue filter goes on working behind prescreen"),
     ("smtpd_reject_filter_maps", "replies are not rewritten; smtp.reject_footer adds to them"),
-    ("smtpd_reject_footer_maps", "one footer for all replies: smtp.reject_footer"),
     ("smtpd_sasl_", "clients log in at the backend: on ports 587 and 465 as before; on port 25 only with smtp.auth = \"handoff\""),
     ("smtpd_sender_login_maps", "clients log in at the backend, which goes on asking these tables"),
     ("smtpd_tls_", "TLS on other ports stays as it is; for port 25 see [tls]"),

@@ -112,6 +112,12 @@ impl<'a> Translation<'a> {
             How::YesNo => yes_no(&text)?,
             How::Action => quoted(if text.eq_ignore_ascii_case("continue") { "ignore" } else { &text }),
             How::Words => list(words(&text).filter(|word| !word.eq_ignore_ascii_case("silent-discard"))),
+            How::Items => {
+                let item =
+                    |word: &str| if word.contains(':') { self.table(word) } else { Ok(word.to_owned()) };
+                let items: Result<Vec<_>, _> = words(&text).map(item).collect();
+                quoted(&items?.join(" "))
+            }
             How::Tables => {
                 let tables: Result<Vec<_>, _> = words(&text).map(|spec| self.table(spec)).collect();
                 quoted(&tables?.join(", "))
