@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fs;
 use std::os::unix::net::UnixListener;
 use std::sync::LazyLock;
 
@@ -202,4 +203,34 @@ fn a_policy_server_that_never_answers_is_given_its_time() {
     let said = talk.envelope(SENDER, "mute@example.org");
     assert_eq!(said.text(), "450 4.7.1 <mute@example.org>: Recipient address rejected: soon");
     goes_on(&mut talk);
+}
+
+#[test]
+fn a_changed_table_takes_effect_and_a_broken_one_does_not() {
+    let home = TempDir::new().unwrap();
+    let table = home.path().join("access");
+    let write = |line: &str| fs::write(&table, format!("{line}\n")).unwrap();
+    write("somebody@example.com REJECT never");
+    let prescreen = Config::before(&POSTFIX, &DNS)
+        .set("restrictions.sender", &format!("'check_sender_access texthash:{}'", table.display()))
+        .start();
+    let told = || envelope(&prescreen, 167, SENDER, "table@example.org").remove(0);
+    let await_told = |text: &str| {
+        let wanted = format!("554 5.7.1 <{SENDER}>: Sender address rejected: {text}");
+        eventually(&wanted, || (told() == wanted).then_some(()));
+    };
+    assert_eq!(told(), "250 2.1.5 Ok");
+
+    write(&format!("{SENDER} REJECT told to look"));
+    prescreen.signal("HUP");
+    await_told("told to look");
+
+    write(&format!("{SENDER} 550"));
+    prescreen.signal("HUP");
+    prescreen.await_log("/access:1: `550` without text means OK");
+    await_told("told to look");
+
+    // Nobody need say that there is a new one.
+    write(&format!("{SENDER} REJECT seen"));
+    await_told("seen");
 }
