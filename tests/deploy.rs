@@ -144,6 +144,24 @@ fn every_configuration_is_a_good_one() {
     }
 }
 
+/// The variables in the compose file and in those of the documents, with their values.
+#[test]
+fn every_environment_is_a_good_one() {
+    for file in ["deploy/compose/compose.yaml", "deploy/docs/docker-mailserver.md", "deploy/docs/mailcow.md"]
+    {
+        let text = read(file);
+        let lines = text.lines().filter_map(|line| line.trim().split_once(": "));
+        let variables: Vec<_> = lines
+            .filter(|(name, _)| name.starts_with("PRESCREEN_"))
+            .map(|(name, value)| (name, value.trim_matches('"')))
+            .collect();
+        assert!(variables.len() > 3, "{file}: {variables:?}");
+        let output = Command::new(PROGRAM).arg("check").envs(variables).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("PRESCREEN_"), "{file}: {said}");
+    }
+}
+
 /// Blocks of a language in a Markdown text.
 fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
