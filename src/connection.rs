@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::allowlist::{Allowlist, Order, Presence};
 use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session, Step, Waiting};
 use crate::dns::Resolver;
-use crate::handoff::{Backends, Handoff, Link, Proof, Ready, Unavailable};
+use crate::handoff::{Backends, Handoff, Link, Place, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
 use crate::policy::{Carry, ClientNames, Names, Policy, Stage, Trace};
 use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
@@ -142,6 +142,8 @@ struct Pair<'a> {
     visit: Box<Visit<'a>>,
     backend: Link,
     early: Early,
+    /// Given back when the relay has ended.
+    place: Option<Place>,
     outcome: Outcome,
 }
 
@@ -270,9 +272,9 @@ impl<'a> Visit<'a> {
                     server: Some(backend.server().to_owned()),
                     took: begun.elapsed(),
                 });
-                let (backend, to_client) = backend.release();
+                let Ready { link, to_client, place, .. } = backend.release();
                 let early = Early { to_backend: self.input.take(), to_client };
-                Ok(Pair { visit: self, backend, early, outcome: Outcome::Forwarded })
+                Ok(Pair { visit: self, backend: link, early, place, outcome: Outcome::Forwarded })
             }
             Err(unavailable) => {
                 self.report.handed_over(HandOff { server: None, took: begun.elapsed() });
@@ -316,8 +318,9 @@ impl<'a> Visit<'a> {
             }
         };
         match ready {
-            Ok(Ready { link, to_backend, to_client, .. }) => {
-                Ok(Pair { visit, backend: link, early: Early { to_backend, to_client }, outcome })
+            Ok(Ready { link, to_backend, to_client, place, .. }) => {
+                let early = Early { to_backend, to_client };
+                Ok(Pair { visit, backend: link, early, place, outcome })
             }
             // What the client has sent behind its command cannot be answered here.
             Err(unavailable) => Err(visit.refuse(&unavailable.farewell(), Outcome::Unavailable).await),
@@ -497,7 +500,7 @@ impl<'a> Visit<'a> {
 impl Pair<'_> {
     /// Bytes to and fro until both sides have finished.
     async fn relay(self) -> Outcome {
-        let Self { visit, backend, early, outcome } = self;
+        let Self { visit, backend, early, place: _place, outcome } = self;
         visit.report.reached(State::Relay);
         let settings = &visit.site.relay;
         let stop = std::future::pending();

@@ -11,11 +11,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::connect;
+use super::content::Ready;
 use super::encryption::Encryption;
 use super::introduction::Client;
 use super::link::Link;
 use super::lockstep::{Conversation, Lost};
-use super::server::Server;
+use super::server::{Place, Server};
 use super::settings::{Identity, Settings};
 use super::trouble::{Failure, Phase, Trouble};
 use super::xclient;
@@ -45,6 +46,8 @@ pub struct Backend {
     pub(super) told: Option<u64>,
     /// A greeting that was read here, and that the client is to hear.
     unheard: Option<Reply>,
+    /// Its place at the server, if it is there for a client.
+    pub(super) place: Option<Place>,
 }
 
 /// Whether a server's greeting is for us, or for the client.
@@ -66,7 +69,7 @@ impl Backend {
         client: Client<'_>,
         greeting: Greeting,
     ) -> Outcome<Self> {
-        let socket = timed(&server, Phase::Connect, connect(&server.address, &settings, &client)).await?;
+        let socket = timed(&server, Phase::Connect, connect(&server, &settings, &client)).await?;
         let client = client.over(&socket);
         let header = client.header(settings.identity);
         let mut conversation = Conversation::new(Link::Clear(socket));
@@ -92,7 +95,8 @@ impl Backend {
     /// Nothing has been said but greetings.
     pub(super) fn over(server: Arc<Server>, settings: Arc<Settings>, conversation: Conversation) -> Self {
         let (helo, transaction, needs_rset, told, unheard) = (None, None, false, None, None);
-        Self { server, conversation, settings, helo, transaction, needs_rset, told, unheard }
+        let place = None;
+        Self { server, conversation, settings, helo, transaction, needs_rset, told, unheard, place }
     }
 
     /// The server's greeting.
@@ -198,12 +202,13 @@ impl Backend {
         &self.server.name
     }
 
-    /// Gives the connection up to the relay: the way to the server, and what was read from it that the client is to hear.
-    pub fn release(self) -> (Link, Vec<u8>) {
+    /// Gives the connection up to the relay, with what was read from it that the client is to hear.
+    pub fn release(self) -> Ready {
         let (link, unread) = self.conversation.into_parts();
-        let mut unheard = self.unheard.map(|reply| reply.to_wire()).unwrap_or_default();
-        unheard.extend(unread);
-        (link, unheard)
+        let mut to_client = self.unheard.map(|reply| reply.to_wire()).unwrap_or_default();
+        to_client.extend(unread);
+        let server = self.server.name.clone();
+        Ready { server, link, to_backend: Vec::new(), to_client, place: self.place }
     }
 
     /// Ready when the server speaks before the message has ended, or is gone.

@@ -12,10 +12,11 @@ use super::connect::can_meet;
 use super::encryption::Encryption;
 use super::introduction::Client;
 use super::server::{Health, Server, Witness, jittered};
-use super::settings::{Identity, Settings};
+use super::settings::{Identity, Order, Settings};
 use super::totals::Totals;
 use super::trouble::{Failure, Trouble, Unavailable};
 use super::{Proof, probe};
+use crate::dns::Resolver;
 use crate::policy::Names;
 use crate::proxy_protocol::Endpoints;
 use crate::smtp::capability::Capabilities;
@@ -66,6 +67,16 @@ impl Backends {
     /// Whether mail goes to the same servers as with `other`.
     pub fn are_those_of(&self, other: &Self) -> bool {
         self.settings.servers == other.settings.servers
+    }
+
+    /// Asks `resolver` where servers are that are given by name; without one, the system is asked alone.
+    #[must_use]
+    pub fn located_by(self, resolver: &Resolver) -> Self {
+        self.servers
+            .iter()
+            .filter_map(|server| server.whereabouts.as_ref())
+            .for_each(|name| name.ask(resolver));
+        self
     }
 
     /// What EHLO may offer: what every server that is up offers, or else every server that has ever said; a
@@ -148,10 +159,22 @@ impl Backends {
         avoid: Option<&Arc<Server>>,
     ) -> Result<Backend, Unavailable> {
         let mut last = None;
-        for server in self.in_order(&client, avoid).into_iter().take(TRIES) {
+        let mut tries = 0;
+        for server in self.in_order(&client, avoid) {
+            let Some(place) = server.place(self.settings.connection_limit) else {
+                last.get_or_insert_with(Unavailable::full);
+                continue;
+            };
             match self.try_server(&server, client, greeting).await {
-                Ok(backend) => return Ok(backend),
+                Ok(mut backend) => {
+                    backend.place = Some(place);
+                    return Ok(backend);
+                }
                 Err(failure) => last = Some(self.unavailable(&server, &failure)),
+            }
+            tries += 1;
+            if tries == TRIES {
+                break;
             }
         }
         // Without a failure only if no server can have this client at all.
@@ -182,15 +205,21 @@ impl Backends {
         self.servers.len() > 1 || unavailable.trouble == Trouble::Closed
     }
 
-    /// Those that are awake first, each half in the order of the configuration.
+    /// Those that are awake first, each half in its order.
     fn in_order(&self, client: &Client<'_>, avoid: Option<&Arc<Server>>) -> Vec<Arc<Server>> {
         let now = Instant::now();
         let mut servers = self.servers.clone();
         if self.settings.identity == Identity::Transparent {
             servers.retain(|server| can_meet(&server.address, client));
         }
-        servers
-            .sort_by_key(|server| (avoid.is_some_and(|last| Arc::ptr_eq(last, server)), server.rests(now)));
+        servers.sort_by_cached_key(|server| {
+            let is_last = avoid.is_some_and(|last| Arc::ptr_eq(last, server));
+            let clients = match self.settings.order {
+                Order::Priority => 0,
+                Order::LeastConnections => server.clients(),
+            };
+            (is_last, server.rests(now), clients)
+        });
         servers
     }
 

@@ -6,41 +6,70 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::introduction::Client;
 use super::lockstep::Lost;
+use super::server::Server;
 use super::settings::{Address, Identity, Settings};
 use super::trouble::Trouble;
 use crate::wire::Socket;
 
-/// Connects to `address` within the time that is allowed.
+/// Connects to `server` within the time that is allowed: where it has several addresses, to the first that answers.
 pub(super) async fn connect(
-    address: &Address,
+    server: &Server,
     settings: &Settings,
     client: &Client<'_>,
 ) -> Result<Socket, Lost> {
     let limit = settings.connect_timeout;
-    let stream = match address {
-        Address::Unix(path) => return Ok(within(limit, UnixStream::connect(path)).await?.into()),
-        Address::Tcp(address) if settings.identity == Identity::Transparent => {
-            let socket = transparent(*address, client.address())?;
-            within(limit, socket.connect(*address)).await?
-        }
-        Address::Tcp(address) => within(limit, TcpStream::connect(address)).await?,
+    let addresses = match (&server.address, &server.whereabouts) {
+        (Address::Unix(path), _) => return Ok(within(limit, UnixStream::connect(path)).await?.into()),
+        (Address::Tcp(address), _) => vec![*address],
+        (Address::Name { .. }, Some(whereabouts)) => whereabouts.addresses(Instant::now()).await?,
+        (Address::Name { .. }, None) => Vec::new(),
     };
+    let is_possible =
+        |address: &&SocketAddr| settings.identity != Identity::Transparent || is_met(address, client);
+    let possible: Vec<_> = addresses.iter().filter(is_possible).collect();
+    let share = u32::try_from(possible.len()).map_or(limit, |number| limit / number.max(1));
+    let mut connected = Err(Trouble::Unreachable);
+    for address in possible {
+        connected = connect_to(*address, settings.identity, share, client).await;
+        if connected.is_ok() {
+            break;
+        }
+    }
+    let stream = connected?;
     // Without it a message that ends in a small write stalls for 40 ms.
     stream.set_nodelay(true).map_err(|_| Trouble::Closed)?;
     Ok(stream.into())
 }
 
-/// Whether the server at `address` can be told of `client` by its source address: only one of the same family can.
-pub(super) fn can_meet(address: &Address, client: &Client<'_>) -> bool {
-    match (address, client.address()) {
-        (Address::Tcp(address), Some(client)) => address.is_ipv4() == client.is_ipv4(),
-        (Address::Tcp(_), None) => true,
-        (Address::Unix(_), _) => false,
+async fn connect_to(
+    address: SocketAddr,
+    identity: Identity,
+    limit: Duration,
+    client: &Client<'_>,
+) -> Result<TcpStream, Trouble> {
+    if identity == Identity::Transparent {
+        return within(limit, transparent(address, client.address())?.connect(address)).await;
     }
+    within(limit, TcpStream::connect(address)).await
+}
+
+/// Whether the server can be told of `client` by its source address.
+pub(super) fn can_meet(server: &Address, client: &Client<'_>) -> bool {
+    match server {
+        Address::Tcp(address) => is_met(address, client),
+        // Where it leads will show.
+        Address::Name { .. } => true,
+        Address::Unix(_) => false,
+    }
+}
+
+/// Only a client of the same family can be the source of a connection.
+fn is_met(address: &SocketAddr, client: &Client<'_>) -> bool {
+    client.address().is_none_or(|client| address.is_ipv4() == client.is_ipv4())
 }
 
 /// A socket whose source address is the client's. Without a client it only shows that we are allowed to make one.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::backend::{Backend, Outcome, is_done};
 use super::link::Link;
 use super::lockstep::Lost;
+use super::server::Place;
 use super::trouble::{Failure, Phase, Trouble};
 use crate::dialogue::{ContentCommand, Passthrough, Released};
 use crate::smtp::command::Verb;
@@ -21,6 +22,8 @@ pub struct Ready {
     pub to_backend: Vec<u8>,
     /// What the client is sent first: a reply that is already there.
     pub to_client: Vec<u8>,
+    /// The client's place at the server, to be kept until the relay has ended.
+    pub place: Option<Place>,
 }
 
 /// A message that has begun, in a session that comes back behind it.
@@ -163,7 +166,7 @@ impl Backend {
         let server = self.server.name.clone();
         let (link, _) = self.conversation.into_parts();
         let to_client = reply.map(|reply| reply.to_wire()).unwrap_or_default();
-        Ok(Ready { server, link, to_backend: to_backend.concat(), to_client })
+        Ok(Ready { server, link, to_backend: to_backend.concat(), to_client, place: self.place })
     }
 }
 

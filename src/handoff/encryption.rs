@@ -132,6 +132,7 @@ fn certificate_name(settings: &Settings, address: &Address) -> Option<Certificat
     let given = settings.tls_name.clone();
     given.or_else(|| match address {
         Address::Tcp(address) => Some(CertificateName::of(address.ip())),
+        Address::Name { host, .. } => host.parse().ok(),
         Address::Unix(_) => None,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use super::settings::Address;
 use super::totals::{Statistics, Totals};
 use super::trouble::{Failure, Phase, Trouble};
+use super::whereabouts::Whereabouts;
 use crate::smtp::capability::Capabilities;
 
 /// How a server was doing when it was last spoken to; a closed set, so it may label a metric.
@@ -39,7 +41,11 @@ impl Health {
 pub(super) struct Server {
     pub(super) address: Address,
     pub(super) name: String,
+    /// Where its name leads, if it is given by name.
+    pub(super) whereabouts: Option<Whereabouts>,
     state: Mutex<State>,
+    /// Clients that it has.
+    clients: AtomicUsize,
     pub(super) statistics: Statistics,
 }
 
@@ -54,8 +60,30 @@ struct State {
 
 impl Server {
     pub(super) fn new(address: Address) -> Self {
-        let name = address.to_string();
-        Self { address, name, state: Mutex::default(), statistics: Statistics::default() }
+        let whereabouts = match &address {
+            Address::Name { host, port } => Some(Whereabouts::new(host, *port)),
+            Address::Tcp(_) | Address::Unix(_) => None,
+        };
+        Self {
+            name: address.to_string(),
+            address,
+            whereabouts,
+            state: Mutex::default(),
+            clients: AtomicUsize::new(0),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// How many clients it has.
+    pub(super) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// A place for one more client, where there are fewer than `limit`; 0 is no limit.
+    pub(super) fn place(self: &Arc<Self>, limit: usize) -> Option<Place> {
+        let more = |clients: usize| (limit == 0 || clients < limit).then_some(clients + 1);
+        self.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Place(Arc::clone(self)))
     }
 
     pub(super) fn health(&self) -> Health {
@@ -108,6 +136,16 @@ impl Server {
 
     pub(super) fn totals(&self) -> Totals {
         self.statistics.read(self.name.clone(), self.health())
+    }
+}
+
+/// A client's place at a server; given back when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<Server>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.clients.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -14,6 +14,10 @@ use crate::tls::CertificateName;
 pub struct Settings {
     /// The servers, most wanted first. Default: `127.0.0.1:10025`.
     pub servers: Vec<Address>,
+    /// In which order they are tried. Default: `priority`.
+    pub order: Order,
+    /// How many clients may be handed to one server at once; more go to the next one. 0: any number. Default 0.
+    pub connection_limit: usize,
     /// How a server is told who the client is. Default: `proxy-v2`.
     pub identity: Identity,
     /// Whether TLS is spoken with the servers. Default: off.
@@ -39,6 +43,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             servers: vec![Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 10025)))],
+            order: Order::default(),
+            connection_limit: 0,
             identity: Identity::default(),
             tls: BackendTls::default(),
             tls_ca: None,
@@ -57,6 +63,13 @@ impl Default for Settings {
 pub enum Address {
     /// `192.0.2.1:25`, `[2001:db8::1]:25`
     Tcp(SocketAddr),
+    /// `mail.example.org:25`: wherever DNS says, for as long as it says so.
+    Name {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// `unix:/path`
     Unix(PathBuf),
 }
@@ -73,10 +86,15 @@ impl FromStr for Address {
             }
             return Ok(Self::Unix(path.into()));
         }
-        text.parse().map(Self::Tcp).map_err(|_| {
+        let name = || {
+            let (host, port) = text.rsplit_once(':')?;
+            let (host, port) = (is_hostname(host).then(|| host.to_owned())?, port.parse().ok()?);
+            Some(Self::Name { host, port })
+        };
+        text.parse().ok().map(Self::Tcp).or_else(name).ok_or_else(|| {
             format!(
-                "{text:?} is no server; write an IP address and a port, such as 127.0.0.1:10025 or \
-                 [2001:db8::1]:25, or unix:/path/to/socket"
+                "{text:?} is no server; write an address or a name, and a port, such as 127.0.0.1:10025, \
+                 [2001:db8::1]:25 or mail.example.org:25, or unix:/path/to/socket"
             )
         })
     }
@@ -86,8 +104,49 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+/// A host's name; what consists of numbers alone was meant to be an address.
+fn is_hostname(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    text.len() < 254 && text.split('.').all(is_label) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// In which order servers are tried. Those that have failed a short while ago come last in any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// As they are written, so that the others stand in for the first: `priority`.
+    #[default]
+    Priority,
+    /// Who has the fewest of our connections comes first: `least-connections`.
+    LeastConnections,
+}
+
+impl FromStr for Order {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "priority" => Ok(Self::Priority),
+            "least-connections" => Ok(Self::LeastConnections),
+            _ => Err(format!("{text:?} is no order of servers; write priority or least-connections")),
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Priority => "priority",
+            Self::LeastConnections => "least-connections",
+        })
     }
 }
 
@@ -143,14 +202,29 @@ mod tests {
 
     #[test]
     fn addresses_print_as_they_are_written() {
-        for text in ["127.0.0.1:10025", "[2001:db8::1]:25", "unix:/run/mta.sock"] {
+        for text in [
+            "127.0.0.1:10025",
+            "[2001:db8::1]:25",
+            "mx_1.example.org:25",
+            "localhost:25",
+            "unix:/run/mta.sock",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn an_address_that_makes_no_sense_is_told_what_would() {
-        for text in ["", "localhost", "mail.example:25", "127.0.0.1", "unix:run/mta", "unix:"] {
+        for text in [
+            "",
+            "localhost",
+            "mail.example:smtp",
+            "127.0.0.1",
+            "127.0.1:25",
+            "a..b:25",
+            "unix:run/mta",
+            "unix:",
+        ] {
             let told = text.parse::<Address>().unwrap_err();
             assert!(told.contains("write ") && told.contains("/path/to/socket"), "{told}");
         }
@@ -162,5 +236,9 @@ mod tests {
             assert_eq!(text.parse::<Identity>().unwrap().to_string(), text);
         }
         assert!("proxy".parse::<Identity>().unwrap_err().contains("write proxy-v2"));
+        for text in ["priority", "least-connections"] {
+            assert_eq!(text.parse::<Order>().unwrap().to_string(), text);
+        }
+        assert!("random".parse::<Order>().unwrap_err().contains("write priority"));
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn build(
         ),
         None => (screen, policy, backends),
     };
-    let backends = Arc::new(backends);
+    let backends = Arc::new(backends.located_by(&resolver));
     let probe = AddressProbe::new(Arc::clone(&backends), config.policy.verification.sender.clone());
     Ok(Site {
         limits: config.limits.clone(),

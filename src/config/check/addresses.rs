@@ -49,7 +49,7 @@ impl Judge<'_> {
             self.config.metrics.listen.and_then(|address| at(address).map(|number| (address, number)));
         let loops = self.config.backend.servers.iter().find_map(|server| match server {
             Address::Tcp(address) => at(*address).map(|number| (*address, number)),
-            Address::Unix(_) => None,
+            Address::Unix(_) | Address::Name { .. } => None,
         });
         if let Some((address, number)) = metrics {
             let what = format!("{address} is taken by listen.{number}; choose another port");

@@ -71,6 +71,7 @@ impl Judge<'_> {
         let loopback = |server: &Address| match server {
             Address::Tcp(address) => address.ip().is_loopback(),
             Address::Unix(_) => true,
+            Address::Name { .. } => false,
         };
         let backend = &self.config.backend;
         let at_home = self.config.listen.iter().all(|listener| listener.address.ip().is_loopback())

@@ -13,8 +13,12 @@ use crate::{allowlist, dns, handoff, metrics, relay, tls};
 #[rustfmt::skip]
 pub(super) fn backend(backend: &mut handoff::Settings) -> Section<'_> {
     section("backend", "Where clean connections go, and how the server is told who the client is.", vec![
-        key("servers", list(&mut backend.servers, word("address:port or unix:/path")),
-            "The servers, most wanted first."),
+        key("servers", list(&mut backend.servers, word("address:port, name:port or unix:/path")),
+            "The servers, most wanted first. Names are looked up again when their TTL is over."),
+        key("order", one(&mut backend.order, word("priority or least-connections")),
+            "In which order servers are tried; those that failed a short while ago come last in any."),
+        key("connection_limit", one(&mut backend.connection_limit, number(0..=usize::MAX)),
+            "How many clients one server may have at once; more go to the next one. 0 is no limit."),
         key("identity", one(&mut backend.identity, word("proxy-v2, proxy-v1, xclient, transparent or none")),
             "How a server is told who the client is. With none it takes every client for this host."),
         key("tls", one(&mut backend.tls, word("starttls or off")),

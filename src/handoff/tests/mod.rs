@@ -3,6 +3,7 @@
 mod encryption;
 mod faults;
 mod health;
+mod pool;
 mod rig;
 mod steps;
 mod sync;

@@ -3,7 +3,7 @@
 use tokio::io::AsyncReadExt;
 
 use super::rig::{Client, GOOD, Server, ends, handoff, settings};
-use crate::handoff::{Backends, Identity, Phase, Proof, Settings, Trouble};
+use crate::handoff::{Backends, Identity, Phase, Proof, Ready, Settings, Trouble};
 use crate::policy::{Effects, NameStatus, Names, TlsFacts};
 use crate::proxy_protocol::{Header, Origin, Parsed, Tlv, parse};
 use crate::screen::Passed;
@@ -269,7 +269,7 @@ async fn a_client_that_is_always_let_through_hears_the_servers_own_greeting() {
     let backends = Backends::new(&settings(&[&server]), "mx.example");
     let proof = Passed::for_test();
     let backend = backends.open(Proof::Passed(&proof), ends(), None, "1").await.unwrap();
-    let (mut socket, mut greeting) = backend.release();
+    let Ready { link: mut socket, to_client: mut greeting, .. } = backend.release();
     socket.read_to_end(&mut greeting).await.unwrap();
     assert_eq!(greeting, b"220 b ESMTP\r\n");
     server.done().await;
@@ -316,7 +316,7 @@ async fn by_xclient_the_client_hears_the_greeting_that_is_meant_for_it() {
     let backends = Backends::new(&xclient(&server), "mx.example");
     let proof = Passed::for_test();
     let backend = backends.open(Proof::Passed(&proof), ends(), None, "1").await.unwrap();
-    assert_eq!(backend.release().1, b"220 hello client\r\n");
+    assert_eq!(backend.release().to_client, b"220 hello client\r\n");
     server.done().await;
 }
 

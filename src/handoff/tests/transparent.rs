@@ -6,7 +6,7 @@ use std::process::Command;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::handoff::{Backends, Identity, Proof, Settings, Trouble};
+use crate::handoff::{Backends, Identity, Proof, Ready, Settings, Trouble};
 use crate::proxy_protocol::Endpoints;
 use crate::screen::Passed;
 
@@ -37,7 +37,7 @@ async fn a_server_sees_the_client() {
         // Its words find their way back.
         stream.write_all(b"220 hello\r\n").await.unwrap();
         drop(stream);
-        let (mut socket, mut greeting) = opened.unwrap().release();
+        let Ready { link: mut socket, to_client: mut greeting, .. } = opened.unwrap().release();
         tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut greeting).await.unwrap();
         assert_eq!(greeting, b"220 hello\r\n");
     }
