@@ -7,6 +7,7 @@ mod support;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use support::authority::Authority;
@@ -470,6 +471,31 @@ fn a_backend_that_cannot_be_believed_is_told_nothing() {
         assert!(prescreen.has_warned() && prescreen.fetch("/readyz").unwrap().0 == 503);
         assert!(!POSTFIX.log().contains("unbelieved"));
     }
+}
+
+/// Brings sslyze from PyPI on first use, and lets it look at what is shown with Mozilla's eyes.
+const SSLYZE: &str = r#"
+    set -e
+    folder=$1
+    shift
+    if [ ! -e "$folder" ]; then
+        rm -rf "$folder.new"
+        python3 -m venv --copies "$folder.new"
+        "$folder.new/bin/python3" -m pip install --quiet --disable-pip-version-check sslyze==6.3.1
+        mv "$folder.new" "$folder"
+    fi
+    exec "$folder/bin/python3" -m sslyze --starttls smtp --mozilla_config intermediate "$@"
+"#;
+
+#[test]
+fn sslyze_finds_nothing_to_complain_of() {
+    let prescreen = Mode::Terminate.config().set("screen.greet_wait", "'1ms'").start();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sslyze");
+    let (ca, target) = (AUTHORITY.ca(), format!("{NAME}:{}{{127.0.0.1}}", prescreen.smtp.port()));
+    let options =
+        ["-c", SSLYZE, "sslyze", folder.to_str().unwrap(), "--certinfo_ca_file", ca.to_str().unwrap()];
+    let ran = clients::client("bash", &[&options[..], &[&target]].concat(), "").sent();
+    assert!(ran.said.contains("OK - Compliant"), "{}", ran.said);
 }
 
 /// HAProxy in front, which tells who the client is and knows nothing of STARTTLS.

@@ -130,7 +130,7 @@ mod tests {
 
     use rustls::pki_types::{CertificateDer, ServerName};
     use rustls::version::{TLS12, TLS13};
-    use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+    use rustls::{ClientConfig, NamedGroup, RootCertStore, SupportedProtocolVersion};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsConnector;
@@ -175,7 +175,7 @@ mod tests {
         acceptor: &Acceptor,
         client: &Arc<ClientConfig>,
         name: &'static str,
-    ) -> io::Result<(String, Option<HandshakeKind>)> {
+    ) -> io::Result<(String, Option<HandshakeKind>, Option<NamedGroup>)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let acceptor = acceptor.clone();
@@ -195,7 +195,9 @@ mod tests {
         let mut back = [0; 4];
         client.read_exact(&mut back).await?;
         assert_eq!(&back, b"ping");
-        Ok((served.await.unwrap()?, client.get_ref().1.handshake_kind()))
+        let agreed = client.get_ref().1;
+        let group = agreed.negotiated_key_exchange_group().map(|group| group.name());
+        Ok((served.await.unwrap()?, agreed.handshake_kind(), group))
     }
 
     const NAME: &str = "mx.example.com";
@@ -209,6 +211,14 @@ mod tests {
         for (der, name) in [(one_der, "mx1.example.com"), (two_der, "mx2.example.com")] {
             echo(&acceptor, &client(&der, &TLS13), name).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn keys_are_agreed_on_as_no_quantum_computer_can_tell_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pair, der) = certificate(folder.path(), NAME);
+        let agreed = echo(&acceptor(&[&pair]), &client(&der, &TLS13), NAME).await.unwrap();
+        assert_eq!(agreed.2, Some(NamedGroup::X25519MLKEM768));
     }
 
     #[tokio::test]

@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
 use tempfile::TempDir;
 
 /// An authority, with a folder for what it signs. The folder goes with it.
@@ -33,6 +37,8 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "Authority of the tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        valid_now(&mut params);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let folder = TempDir::with_prefix("prescreen-authority-").unwrap();
         fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
@@ -54,6 +60,10 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        valid_now(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let at = |kind: &str| self.folder.path().join(format!("{name}.{kind}"));
         let signed = Signed { chain: at("pem"), key: at("key") };
@@ -61,4 +71,13 @@ impl Authority {
         fs::write(&signed.key, key.serialize_pem()).unwrap();
         signed
     }
+}
+
+/// From yesterday, for as long as Let's Encrypt would.
+fn valid_now(params: &mut CertificateParams) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let epoch = date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + (now - DAY);
+    params.not_after = epoch + now + 89 * DAY;
 }
