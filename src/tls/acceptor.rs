@@ -130,6 +130,7 @@ mod tests {
     use std::path::Path;
     use std::{fs, io};
 
+    use rustls::crypto::SupportedKxGroup;
     use rustls::pki_types::{CertificateDer, ServerName};
     use rustls::version::{TLS12, TLS13};
     use rustls::{ClientConfig, NamedGroup, RootCertStore, SupportedProtocolVersion};
@@ -198,7 +199,7 @@ mod tests {
         client.read_exact(&mut back).await?;
         assert_eq!(&back, b"ping");
         let agreed = client.get_ref().1;
-        let group = agreed.negotiated_key_exchange_group().map(|group| group.name());
+        let group = agreed.negotiated_key_exchange_group().map(SupportedKxGroup::name);
         Ok((served.await.unwrap()?, agreed.handshake_kind(), group))
     }
 
