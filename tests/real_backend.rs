@@ -125,6 +125,18 @@ fn a_backend_that_is_not_there_yet_is_a_warning_and_puts_mail_off() {
 }
 
 #[test]
+fn who_is_always_let_through_is_put_off_before_any_greeting() {
+    let mut prescreen =
+        Config::before_address(free_address(), DNS.address).set("screen.access_list", "'permit'").launch();
+    prescreen.await_status("/readyz", 503);
+    let mut talk = Talk::connect(client(86), prescreen.smtp);
+    talk.expect("421 4.3.2 ");
+    assert!(talk.closed().is_empty(), "{}", talk.record());
+    prescreen.one_outcome_for_each_of(1);
+    assert_eq!(prescreen.connections(&["outcome=\"unavailable\""]), 1.0, "{}", prescreen.log());
+}
+
+#[test]
 fn a_second_backend_takes_over_from_one_that_is_down() {
     let nobody = free_address();
     let servers = format!("['{nobody}', '{}']", POSTFIX.proxied);

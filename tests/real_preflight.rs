@@ -93,10 +93,12 @@ fn a_server_that_trusts_this_host_is_an_open_relay_unless_it_is_told_who_the_cli
 
 #[test]
 fn only_a_message_to_a_mailbox_that_is_named_shows_what_ends_it() {
-    let strict = Postfix::start_with(&["smtpd_forbid_bare_newline = yes"]);
+    let strict = Postfix::start_with(&["smtpd_forbid_bare_newline = reject"]);
+    let normal = Postfix::start_with(&["smtpd_forbid_bare_newline = normalize"]);
     for (postfix, end, words) in [
         (&*POSTFIX, COULD_BE_BETTER, "takes <LF>.<CR><LF> for the end of a message"),
         (&strict, GOOD, "refuses <LF>.<CR><LF>"),
+        (&normal, GOOD, "takes <LF>.<CR><LF> for content"),
     ] {
         let ended =
             run(&config(postfix.proxied, "proxy-v2"), &["preflight", "--to", "preflight@example.org"]);

@@ -122,6 +122,10 @@ impl Server {
     pub(super) fn failed(&self, failure: &Failure, witness: Witness, rest: Duration) {
         self.statistics.failed(failure.phase, failure.trouble);
         if !witness.speaks_against_server(failure) {
+            if failure.trouble == Trouble::Identity {
+                let said = failure.reply.as_ref().map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(server = self.name, said, "backend will not be told who a client is");
+            }
             return;
         }
         let mut state = self.state.lock();
