@@ -32,7 +32,7 @@ use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
 use crate::rate::{self, Exceeded, Rates};
 use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
-use crate::screen::{Access, Candidate, Passed, Screen, Screened, Verdict, is_gateway_like};
+use crate::screen::{Access, Candidate, Mode, Passed, Screen, Screened, Verdict, is_gateway_like};
 use crate::smtp::line::{LineBuffer, TooLong};
 use crate::smtp::reply::Reply;
 use crate::table::{Live, MatchList};
@@ -344,12 +344,15 @@ impl<'a> Visit<'a> {
             self.note(session);
             step = match step {
                 Step::Judge(pending) => match within_rates(place, pending.stage()) {
-                    Err(exceeded) => {
+                    Err(exceeded) if site.dialogue.mode == Mode::Enforce => {
                         let reply = exceeded.reply(&site.dialogue.hostname);
                         self.report.exceeded(exceeded);
                         session.limited(&pending, reply)
                     }
-                    Ok(()) => {
+                    within => {
+                        if let Err(exceeded) = within {
+                            self.report.tolerated(exceeded);
+                        }
                         let facts = pending.facts(session);
                         let trace = &mut Trace::off();
                         let judging = site.policy.judge(pending.stage(), &facts, &mut carry, trace);

@@ -47,6 +47,8 @@ pub struct Config {
     pub base: PathBuf,
     /// The name in greetings and replies. Default: the system's host name.
     pub hostname: String,
+    /// Whether refusals are told to clients, or only to whoever runs this.
+    pub mode: screen::Mode,
     /// Trusted clients, as written. Default: nobody.
     pub mynetworks: String,
     /// The same, loaded.
@@ -156,6 +158,7 @@ impl Config {
             self.hostname = system_hostname();
         }
         self.dialogue.hostname.clone_from(&self.hostname);
+        (self.screen.mode, self.dialogue.mode) = (self.mode, self.mode);
         self.policy.hostname.clone_from(&self.hostname);
         self.policy.mynetworks.clone_from(&self.mynetworks);
         if self.dialogue.banner.is_empty() {
@@ -180,6 +183,7 @@ impl Default for Config {
         Self {
             base: PathBuf::new(),
             hostname: String::new(),
+            mode: screen::Mode::default(),
             mynetworks: String::new(),
             networks: Arc::new(Live::fixed(MatchList::default())),
             listen: vec![Listener::default()],

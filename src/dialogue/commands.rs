@@ -72,6 +72,10 @@ impl Session {
     }
 
     fn mail_command(&mut self, mail: Mail, after: After) -> Step {
+        if self.observes() && self.settings.helo_required && self.helo.is_none() {
+            let envelope = self.envelope(Verb::Mail.as_str(), Some(&mail), None);
+            self.would_reject(envelope, need_helo(), RefusedBy::Limit);
+        }
         if let Some(reply) =
             self.out_of_order(Verb::Mail).or_else(|| self.unusable(Place::Mail, &mail.parameters))
         {
@@ -83,7 +87,10 @@ impl Session {
         if limit > 0 && mail.size().is_some_and(|size| size > limit) {
             let envelope = self.envelope(Verb::Mail.as_str(), Some(&mail), None);
             let reply = Reply::new(552, "5.3.4 Message size exceeds fixed limit");
-            return self.refuse(envelope, reply, RefusedBy::Limit, Some(Class::Client));
+            if !self.observes() {
+                return self.refuse(envelope, reply, RefusedBy::Limit, Some(Class::Client));
+            }
+            self.would_reject(envelope, reply, RefusedBy::Limit);
         }
         self.judge(Awaited::Mail(Arc::new(mail)))
     }
@@ -271,10 +278,10 @@ impl Session {
 
     /// The reply to a command that may not come now.
     fn out_of_order(&self, verb: Verb) -> Option<Reply> {
-        let needs_helo = self.settings.helo_required && self.helo.is_none();
+        let needs_helo = self.settings.helo_required && self.helo.is_none() && !self.observes();
         let in_transaction = self.transaction.is_some();
         match verb {
-            Verb::Mail if needs_helo => Some(Reply::new(503, "5.5.1 Error: send HELO/EHLO first")),
+            Verb::Mail if needs_helo => Some(need_helo()),
             Verb::Mail if in_transaction => Some(Reply::new(503, "5.5.1 Error: nested MAIL command")),
             Verb::Rcpt if !in_transaction => Some(need_mail()),
             Verb::Etrn if needs_helo => Some(Reply::new(503, "Error: send HELO/EHLO first")),
@@ -320,6 +327,10 @@ pub(super) fn is_junk(verb: Verb) -> bool {
 
 fn ok() -> Reply {
     Reply::new(250, "2.0.0 Ok")
+}
+
+fn need_helo() -> Reply {
+    Reply::new(503, "5.5.1 Error: send HELO/EHLO first")
 }
 
 fn need_mail() -> Reply {

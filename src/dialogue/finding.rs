@@ -68,6 +68,20 @@ pub enum Finding {
         /// Who refused.
         by: RefusedBy,
     },
+    /// What would have been refused, had this not merely been observed.
+    WouldReject {
+        /// At which command, and with what envelope.
+        envelope: Envelope,
+        /// The reply that it would have had.
+        reply: Reply,
+        /// Who would have refused.
+        by: RefusedBy,
+    },
+    /// The session would have been ended for its errors, had this not merely been observed. Told once.
+    WouldEnd {
+        /// The command that was one too many.
+        after: After,
+    },
     /// The backend's refusal of a recipient or sender.
     BackendReject {
         /// With what envelope.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::allowlist::Test;
 use crate::policy::{Cause, Decision, Effects, Judgement};
+use crate::screen::Mode;
 use crate::smtp::command::Verb;
 use crate::smtp::envelope::{Helo, Mail, Rcpt};
 use crate::smtp::reply::Reply;
@@ -24,6 +25,15 @@ impl Session {
         self.findings.extend(notes);
         match decision {
             Decision::Permit => self.permitted_with(pending, effects),
+            Decision::Refuse { reply, cause } if self.observes() => {
+                self.would_reject(self.envelope_of(&pending.command), reply, RefusedBy::Restriction(cause));
+                self.permitted(pending)
+            }
+            Decision::HangUp { cause } if self.observes() => {
+                let reply = Reply::new(421, "4.7.0 Connection closed");
+                self.would_reject(self.envelope_of(&pending.command), reply, RefusedBy::Restriction(cause));
+                self.permitted(pending)
+            }
             Decision::Refuse { reply, cause } => self.refused(&pending.command, reply, cause),
             Decision::HangUp { cause } => {
                 let envelope = self.envelope_of(&pending.command);
@@ -165,6 +175,17 @@ impl Session {
         let address = self.peer.client.ip().to_canonical();
         self.denied = Some(Reply::new(503, format!("5.7.0 Error: access denied for {name}[{address}]")));
         self.refuse(envelope, reply, by, Some(Class::Client))
+    }
+
+    /// Whether refusals are only told of.
+    pub(super) fn observes(&self) -> bool {
+        self.settings.mode == Mode::Observe
+    }
+
+    /// Tells of a refusal that nobody shall feel.
+    pub(super) fn would_reject(&mut self, envelope: Envelope, reply: Reply, by: RefusedBy) {
+        let reply = self.dress(reply);
+        self.findings.push(Finding::WouldReject { envelope, reply, by });
     }
 
     /// Refuses a command, and tells of it.

@@ -144,6 +144,7 @@ impl Setting {
             "discard_ehlo_keywords" => {
                 settings.discard_ehlo_keywords = value.split(", ").map(str::to_owned).collect();
             }
+            "mode" => settings.mode = value.parse().unwrap(),
             "message_size_limit" => settings.message_size_limit = number().into(),
             "recipient_limit" => settings.recipient_limit = number() as usize,
             "recipient_overshoot_limit" => settings.recipient_overshoot_limit = number() as usize,
@@ -571,6 +572,10 @@ fn shown(finding: &Finding) -> String {
         Finding::Reject { envelope, reply, .. } => {
             format!("reject: {}: {reply}; {}", envelope.command, mail(envelope))
         }
+        Finding::WouldReject { envelope, reply, .. } => {
+            format!("would reject: {}: {reply}; {}", envelope.command, mail(envelope))
+        }
+        Finding::WouldEnd { after } => format!("would end after {}", after.as_str()),
         Finding::BackendReject { envelope, reply } => format!("backend: {reply}; {}", mail(envelope)),
         Finding::HungUpOn { envelope, .. } => format!("hangup: {}; {}", envelope.command, mail(envelope)),
         Finding::Unavailable { envelope } => format!("unavailable: {}", mail(envelope)),

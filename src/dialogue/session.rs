@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::allowlist::Test;
 use crate::policy::{ClientNames, Effects, Facts, TlsFacts};
 use crate::screen::{Consequence, Failure, Screened};
+use crate::smtp::address::PathSyntax;
 use crate::smtp::command::{Command, Verb};
 use crate::smtp::envelope::{Helo, Mail, Protocol, Rcpt};
 use crate::smtp::line::{Ending, Line};
@@ -14,7 +15,7 @@ use crate::smtp::reply::Reply;
 use super::commands;
 use super::deep::{self, DeepTests};
 use super::errors::{Class, Errors};
-use super::finding::{After, Finding, excerpt};
+use super::finding::{After, Finding, RefusedBy, excerpt};
 use super::settings::{Offer, Settings};
 use super::step::{Awaited, Pending, Step, Waiting};
 
@@ -60,6 +61,8 @@ pub struct Session {
     pub(super) at_hand: Option<Arc<Rcpt>>,
     /// Keywords that EHLO does not show.
     pub(super) discarded: Vec<String>,
+    /// Its errors would have ended it, had they not merely been observed.
+    would_end: bool,
     pub(super) screened: Screened,
 }
 
@@ -127,6 +130,7 @@ impl Session {
                 .tables
                 .discarded(peer.client.ip())
                 .unwrap_or_else(|| settings.discard_ehlo_keywords.clone()),
+            would_end: false,
             screened,
             settings,
             peer,
@@ -170,7 +174,15 @@ impl Session {
         if let Some(reply) = self.denied.clone() {
             return self.client_error(after, reply);
         }
-        match Command::parse(&line.text, self.settings.strict_rfc821_envelopes) {
+        let strictly = Command::parse(&line.text, self.settings.strict_rfc821_envelopes);
+        let parsed = match (strictly, self.observes()) {
+            (Err(error), true) => Command::parse(&line.text, PathSyntax::Lenient).inspect(|_| {
+                let envelope = self.envelope(verb.map_or("UNKNOWN", Verb::as_str), None, None);
+                self.would_reject(envelope, error.reply(), RefusedBy::Limit);
+            }),
+            (parsed, _) => parsed,
+        };
+        match parsed {
             Ok(command) => self.command(command, after, waiting),
             Err(error) => self.syntax_error(&error, after),
         }
@@ -340,6 +352,12 @@ impl Session {
             return Step::Close { replies: vec![reply], delay };
         }
         if !self.errors.exhausted() {
+            return Step::Reply { reply, delay };
+        }
+        if self.observes() {
+            if !std::mem::replace(&mut self.would_end, true) {
+                self.findings.push(Finding::WouldEnd { after: self.after });
+            }
             return Step::Reply { reply, delay };
         }
         self.findings.push(Finding::TooManyErrors { after: self.after });

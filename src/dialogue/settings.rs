@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::template::Template;
+use crate::screen::Mode;
 use crate::smtp::address::PathSyntax;
 use crate::smtp::capability::Capabilities;
 use crate::tls::Starttls;
@@ -13,6 +14,8 @@ use super::tables::{FORBIDDEN_COMMANDS, Tables};
 /// How the session talks: names, limits, leniency. Keys carry Postfix's names.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Whether refusals are told to clients, or only to whoever runs this. Default `enforce`.
+    pub mode: Mode,
     /// The name in the greeting, in EHLO and in 421 replies (`myhostname`). Default: `localhost`.
     pub hostname: String,
     /// The text of the 220 greeting. Default: `localhost ESMTP`; RFC 5321 §4.3.1 wants the host name first.
@@ -72,6 +75,7 @@ pub struct ErrorSettings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            mode: Mode::Enforce,
             hostname: "localhost".into(),
             banner: "localhost ESMTP".into(),
             helo_required: false,

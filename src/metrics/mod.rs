@@ -56,6 +56,7 @@ pub struct Metrics {
     begun: Instant,
     hour: Mutex<Hour>,
     connections: [Counter; Outcome::ALL.len()],
+    observed: [Counter; Outcome::ALL.len()],
     durations: [Histogram; State::ALL.len()],
     tests: [[Counter; TestResult::ALL.len()]; Test::ALL.len()],
     passes: [Counter; 2],
@@ -83,6 +84,8 @@ impl Metrics {
             started: now,
             begun: Instant::now(),
             hour: Mutex::default(),
+            observed: Outcome::ALL
+                .map(|outcome| table::OBSERVED.register_counter(&recorder, &[outcome.as_str()])),
             connections: Outcome::ALL
                 .map(|outcome| table::CONNECTIONS.register_counter(&recorder, &[outcome.as_str()])),
             durations: State::ALL
@@ -120,6 +123,10 @@ impl Metrics {
         let (Some(outcome), Some(duration)) = (report.outcome(), report.duration()) else { return };
         if let Some(place) = Outcome::ALL.iter().position(|known| *known == outcome) {
             self.connections[place].increment(1);
+        }
+        let would_have = |known: &Outcome| Some(*known) == report.would_have();
+        if let Some(place) = Outcome::ALL.iter().position(would_have) {
+            self.observed[place].increment(1);
         }
         self.hour.lock().note(self.minute(), outcome);
         self.durations[report.stage() as usize].record(duration);

@@ -16,6 +16,10 @@ table! {
     CONNECTIONS = Family::counter(
         "prescreen_connections_total", &["outcome"],
         "Connections that have ended, by what they came to. Each connection counts once.");
+    OBSERVED = Family::counter(
+        "prescreen_observed_total", &["outcome"],
+        "Connections that would have come to this, had everything been enforced that was only observed: mode observe, \
+         tests that are ignored, warn_if_reject.");
     CONNECTION_DURATION = Family::histogram(
         "prescreen_connection_duration_seconds", LIVES, &["stage"],
         "How long connections lived, by how far they came.");

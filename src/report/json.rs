@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::line::{self, Client};
 use super::text::{REPLY, excerpt, printable, printable_up_to};
-use super::{Finding, Report};
+use super::{Finding, Outcome, Report};
 use crate::dialogue::{self, Envelope, RefusedBy};
 use crate::policy::Cause;
 use crate::relay::{How, Moved, Side, Transfer};
@@ -16,6 +16,9 @@ use crate::screen::{self, History};
 struct Facts<'a> {
     id: String,
     outcome: &'static str,
+    /// What it would have been, had everything been enforced that was only observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_have: Option<&'static str>,
     client: String,
     port: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +65,7 @@ pub(super) fn of(report: &Report) -> String {
     let facts = Facts {
         id: report.id.to_string(),
         outcome: report.outcome().map_or("", |outcome| outcome.as_str()),
+        would_have: report.would_have().map(Outcome::as_str),
         client: ends.client.ip().to_canonical().to_string(),
         port: ends.client.port(),
         name: report.name.as_deref(),
@@ -183,7 +187,7 @@ fn screened(finding: &screen::Finding) -> Map<String, Value> {
 fn said(finding: &dialogue::Finding) -> Map<String, Value> {
     use dialogue::Finding as F;
     match finding {
-        F::Reject { envelope, reply, by } => {
+        F::Reject { envelope, reply, by } | F::WouldReject { envelope, reply, by } => {
             let mut facts = attributes(envelope);
             facts.insert("reply".to_owned(), line::said(reply).into());
             let by = match by {

@@ -200,6 +200,14 @@ fn dialogue(finding: &dialogue::Finding, client: Client<'_>) -> Option<Line> {
             return Some(Program::Smtpd.says(format!("too many errors after {}{from}", after.as_str())));
         }
         F::Reject { envelope, reply, .. } => return Some(about("reject", envelope, client, &said(reply))),
+        F::WouldReject { envelope, reply, .. } => {
+            return Some(about(NoteKind::RejectWarning.as_str(), envelope, client, &said(reply)));
+        }
+        F::WouldEnd { after } => {
+            let from = client.by_name();
+            let text = format!("warning: too many errors after {}{from}, and let go on", after.as_str());
+            return Some(Program::Smtpd.says(text));
+        }
         F::BackendReject { envelope, reply } => {
             return Some(about("backend-reject", envelope, client, &said(reply)));
         }

@@ -60,6 +60,7 @@ pub struct Report {
     waited: Option<Duration>,
     verdicts: Vec<(Verdict, u64)>,
     offence: Option<Outcome>,
+    would: Option<Outcome>,
     history: Option<History>,
     envelope: Option<Envelope>,
     recipients: Vec<String>,
@@ -97,6 +98,7 @@ impl Report {
             waited: None,
             verdicts: Vec::new(),
             offence: None,
+            would: None,
             history: None,
             envelope: None,
             recipients: Vec::new(),
@@ -123,6 +125,13 @@ impl Report {
     /// A limit was exceeded.
     pub fn exceeded(&mut self, exceeded: Exceeded) {
         self.refused(Judge::Rate(exceeded.limit), Refusal::Defer);
+        self.note(Finding::Exceeded(exceeded));
+    }
+
+    /// A limit was exceeded, and that is only told.
+    pub fn tolerated(&mut self, exceeded: Exceeded) {
+        self.refused(Judge::Rate(exceeded.limit), Refusal::Warn);
+        self.let_off(Outcome::Rejected);
         self.note(Finding::Exceeded(exceeded));
     }
 
@@ -263,6 +272,12 @@ impl Report {
     /// What the connection came to; `None` while it lives.
     pub fn outcome(&self) -> Option<Outcome> {
         self.ended.map(|(outcome, _)| outcome)
+    }
+
+    /// What the connection would have come to, had everything been enforced that was only observed: under `mode =
+    /// "observe"`, by a test that is ignored, or under `warn_if_reject`. `None` where nothing was.
+    pub fn would_have(&self) -> Option<Outcome> {
+        self.would
     }
 
     /// How long it lived; `None` while it does.

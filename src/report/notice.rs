@@ -32,13 +32,8 @@ impl Report {
             F::TimeLimit { .. } => self.blame(Outcome::TimedOut),
             F::Reject { envelope, reply, by } => {
                 self.envelope = Some(envelope.clone());
-                let by = match by {
-                    RefusedBy::Test => Judge::Test,
-                    RefusedBy::Restriction(cause) => Judge::Restriction(cause.list, cause.verb),
-                    RefusedBy::Limit => Judge::Limit,
-                };
                 self.blame(Outcome::Rejected);
-                self.refused(by, Refusal::by_reply(reply));
+                self.refused(judge(by), Refusal::by_reply(reply));
             }
             F::BackendReject { envelope, reply } => {
                 self.envelope = Some(envelope.clone());
@@ -55,7 +50,14 @@ impl Report {
                 self.blame(Outcome::Unavailable);
                 self.refused(Judge::NoBackend, Refusal::Defer);
             }
+            F::WouldReject { envelope, by, .. } => {
+                self.envelope = Some(envelope.clone());
+                self.let_off(Outcome::Rejected);
+                self.refused(judge(by), Refusal::Warn);
+            }
+            F::WouldEnd { .. } => self.let_off(Outcome::TooManyErrors),
             F::Note { note, .. } if note.kind == NoteKind::RejectWarning => {
+                self.let_off(Outcome::Rejected);
                 self.refused(Judge::Restriction(note.cause.list, note.cause.verb), Refusal::Warn);
             }
             F::ProtocolError { reply, .. } => {
@@ -72,8 +74,11 @@ impl Report {
         if let Some(test) = test {
             self.tested(test, result);
         }
-        if result == TestResult::Failed {
-            self.blame(test.map_or(Outcome::Denylisted, Outcome::Failed));
+        let offence = test.map_or(Outcome::Denylisted, Outcome::Failed);
+        match result {
+            TestResult::Failed => self.blame(offence),
+            TestResult::Ignored => self.let_off(offence),
+            TestResult::Passed => {}
         }
     }
 
@@ -89,11 +94,26 @@ impl Report {
         }
     }
 
+    /// The same of something that was only observed.
+    pub(super) fn let_off(&mut self, outcome: Outcome) {
+        if self.would.is_none_or(|before| outcome.gravity() > before.gravity()) {
+            self.would = Some(outcome);
+        }
+    }
+
     pub(super) fn refused(&mut self, by: Judge, action: Refusal) {
         let verdict = Verdict { by, action };
         match self.verdicts.iter_mut().find(|(known, _)| *known == verdict) {
             Some((_, count)) => *count += 1,
             None => self.verdicts.push((verdict, 1)),
         }
+    }
+}
+
+fn judge(by: &RefusedBy) -> Judge {
+    match by {
+        RefusedBy::Test => Judge::Test,
+        RefusedBy::Restriction(cause) => Judge::Restriction(cause.list, cause.verb),
+        RefusedBy::Limit => Judge::Limit,
     }
 }

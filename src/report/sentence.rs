@@ -21,6 +21,9 @@ pub(super) fn of(report: &Report) -> String {
             History::Old => ", old",
         });
     }
+    if let Some(would) = report.would_have() {
+        let _ = write!(text, ", would have been {}", would.as_str());
+    }
     let parts = [who(report), why(report), handed_over(report), relayed(report), tls(report)];
     for part in parts.into_iter().flatten() {
         let _ = write!(text, "; {part}");

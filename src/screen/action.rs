@@ -20,6 +20,16 @@ pub enum Action {
     Drop,
 }
 
+/// Whether anything comes of what is found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is acted upon.
+    #[default]
+    Enforce,
+    /// It is judged, logged and counted, and no client is refused for it.
+    Observe,
+}
+
 /// What a client did wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -63,6 +73,15 @@ impl Action {
         }
     }
 
+    /// What is left of the action under `mode`.
+    #[must_use]
+    pub fn under(self, mode: Mode) -> Self {
+        match mode {
+            Mode::Enforce => self,
+            Mode::Observe => Self::Ignore,
+        }
+    }
+
     /// The word that configuration has for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -100,6 +119,27 @@ impl Failure {
                 "5.5.1 Protocol error".to_owned()
             }
         }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "enforce" => Ok(Self::Enforce),
+            "observe" => Ok(Self::Observe),
+            _ => Err(format!("`{text}` is no mode; write enforce, or observe to refuse nobody")),
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        })
     }
 }
 
@@ -151,6 +191,14 @@ mod tests {
             let stands = Consequence::Stand(Reply::new(550, enforced));
             assert_eq!(Action::Enforce.consequence(&failure), stands);
             assert_eq!(Action::Drop.consequence(&failure), Consequence::Refuse(Reply::new(521, dropped)));
+        }
+    }
+
+    #[test]
+    fn whoever_is_observed_only_is_not_refused() {
+        for action in [Action::Ignore, Action::Enforce, Action::Drop] {
+            assert_eq!(action.under(Mode::Enforce), action);
+            assert_eq!(action.under(Mode::Observe).consequence(&Failure::Pregreet), Consequence::GoOn);
         }
     }
 

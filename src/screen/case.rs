@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::action::{Action, Consequence, Failure};
+use super::action::{Action, Consequence, Failure, Mode};
 use super::finding::Finding;
 use super::settings::Settings;
 use super::verdict::{History, Screened};
@@ -14,6 +14,7 @@ use crate::smtp::reply::Reply;
 pub(super) struct Case<'a> {
     remembered: Record,
     record: Record,
+    mode: Mode,
     standing: Option<Reply>,
     failed: bool,
     trusted: bool,
@@ -35,11 +36,16 @@ pub(super) enum Fate {
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn new(remembered: Option<Record>, note: &'a mut (dyn FnMut(Finding) + Send)) -> Self {
+    pub(super) fn new(
+        remembered: Option<Record>,
+        mode: Mode,
+        note: &'a mut (dyn FnMut(Finding) + Send),
+    ) -> Self {
         let remembered = remembered.unwrap_or_default();
         Self {
             remembered,
             record: remembered,
+            mode,
             standing: None,
             failed: false,
             trusted: false,
@@ -88,6 +94,7 @@ impl<'a> Case<'a> {
     /// client is out.
     pub(super) fn fail(&mut self, failure: &Failure, action: Action) -> Fate {
         self.failed = true;
+        let action = action.under(self.mode);
         self.note(Finding::Failed { test: failure.test(), action });
         match action.consequence(failure) {
             Consequence::GoOn => Fate::GoOn,
@@ -115,7 +122,7 @@ impl<'a> Case<'a> {
         Screened {
             standing: self.standing,
             record,
-            deep: deep.map(|(test, deep)| (test, deep.action)).collect(),
+            deep: deep.map(|(test, deep)| (test, deep.action.under(settings.mode))).collect(),
             proven: proven.map(|(test, _)| test).collect(),
             teased: self.teased,
             history: if is_old { History::Old } else { History::New },

@@ -24,7 +24,7 @@ mod statistics;
 mod verdict;
 
 pub use access::Access;
-pub use action::{Action, Consequence, Failure};
+pub use action::{Action, Consequence, Failure, Mode};
 pub use finding::Finding;
 pub use health::Ailment;
 pub use list::{ListFilter, Listing, Malfunction, list_query, list_query_ipv6};
@@ -136,7 +136,7 @@ impl Screen {
     {
         let Candidate { address, access, remembered } = candidate;
         let client = address.to_canonical();
-        let mut case = Case::new(remembered, note);
+        let mut case = Case::new(remembered, self.settings.mode, note);
         if access == Access::Permit {
             case.note(Finding::Permitted);
             return Verdict::Forward(Passed(()));

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::action::Action;
+use super::action::{Action, Mode};
 use crate::allowlist::Test;
 
 /// How strangers are tested.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Whether failures have consequences. Default `enforce`.
+    pub mode: Mode,
     /// The permanent access list: `permit_mynetworks`, `permit`, `reject`, `dunno`, `type:table`. Default
     /// `permit_mynetworks`.
     pub access_list: String,
@@ -49,6 +51,7 @@ impl Default for Settings {
         let day = Duration::from_secs(86_400);
         let deep = |action| DeepTest { enable: true, action, ttl: 30 * day };
         Self {
+            mode: Mode::Enforce,
             access_list: "permit_mynetworks".to_owned(),
             denylist_action: Action::Enforce,
             greet_wait: Duration::from_secs(6),

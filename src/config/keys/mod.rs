@@ -14,6 +14,7 @@ use super::Config;
 use super::grammar::{host, network, socket, time, word};
 use super::listen::Listener;
 use super::slot::{Slot, list, one, whole};
+use crate::screen::Mode;
 use crate::time::Unit::Seconds;
 
 /// A `[section]` and its keys; the top level has no name.
@@ -38,6 +39,7 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
     let Config {
         base: _,
         hostname,
+        mode,
         mynetworks,
         networks: _,
         listen: _,
@@ -60,7 +62,7 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
         admin,
         log,
     } = config;
-    let mut sections = vec![top(hostname, mynetworks), house::backend(backend), house::dns(dns)];
+    let mut sections = vec![top(hostname, mode, mynetworks), house::backend(backend), house::dns(dns)];
     sections.extend([screen::screen(screen), screen::dnsbl(dnsbl)]);
     sections.extend(smtp::sections(dialogue, auth, limits, rate, client_event_limit_exceptions));
     sections.extend(policy::sections(policy));
@@ -76,10 +78,13 @@ pub(super) fn sections(config: &mut Config) -> Vec<Section<'_>> {
 }
 
 #[rustfmt::skip]
-fn top<'a>(hostname: &'a mut String, mynetworks: &'a mut String) -> Section<'a> {
+fn top<'a>(hostname: &'a mut String, mode: &'a mut Mode, mynetworks: &'a mut String) -> Section<'a> {
     section("", "", vec![
         key("hostname", one(hostname, host()),
             "The name in greetings and replies. Empty: the system's own."),
+        key("mode", one(mode, word("enforce or observe")),
+            "observe: everything is judged, logged and counted, and no client is refused for it. Protocol errors, the \
+             limits that protect this host and the backend's own refusals stay."),
         key("mynetworks", whole(mynetworks, word("networks, names, tables")),
             "Clients that are trusted: no tests, no limits, and permit_mynetworks permits them."),
     ])
