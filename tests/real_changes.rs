@@ -5,8 +5,9 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::LazyLock;
 
 use support::dns::Dns;
@@ -121,16 +122,22 @@ fn a_changed_table_counts_at_once_when_it_is_told_to_look() {
 
 #[test]
 fn reloads_under_load_drop_nobody_and_take_no_memory() {
-    let times = times("RELOADS", 150);
-    let mut prescreen = config().set("screen.greet_wait", "'50ms'").start();
+    let times = times("RELOADS", 300);
+    // Whatever grows, it shall not be the history.
+    let config = config().set("screen.greet_wait", "'200ms'").set("admin.history_size", "0");
+    let mut prescreen = config.start();
     let traffic = Traffic::start(prescreen.smtp, 8, None);
     let (other, one) = (free_address(), prescreen.config().clone());
     let two = one.clone().listens_at(other);
+    let mut desk = BufReader::new(UnixStream::connect(prescreen.home().join("admin.sock")).unwrap());
     traffic.flow(20);
     let mut settled = 0.0;
     for turn in 0..times {
         prescreen.rewrite(if turn % 2 == 0 { two.clone() } else { one.clone() });
-        prescreen.reload("ok");
+        desk.get_mut().write_all(b"{\"do\":\"reload\"}\n").unwrap();
+        let mut answer = String::new();
+        desk.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "{\"ok\":null}\n", "reload {turn}");
         if turn == times / 3 {
             settled = prescreen.metric(MEMORY, &[]);
         }
@@ -158,6 +165,27 @@ fn upgrades_under_load_cost_nobody_a_connection_and_no_message() {
     assert!(tally.complaints.is_empty(), "{tally:?}");
     let messages = POSTFIX.mailbox.await_messages("upgraded", tally.served as usize);
     assert_eq!(messages.len(), tally.served as usize);
+}
+
+/// By hand: `CLIENTS=60 UPGRADES=20 cargo test --release --test real_changes -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes the whole machine"]
+fn upgrades_under_as_many_connections_as_there_can_be() {
+    let clients = u8::try_from(times("CLIENTS", 60)).expect("fewer clients");
+    let mut prescreen = config()
+        .set("screen.greet_wait", "'50ms'")
+        .set("limits.client_connection_rate_limit", "0")
+        .start_generations(&[]);
+    let (started, traffic) = (std::time::Instant::now(), Traffic::start(prescreen.smtp, clients, None));
+    for _ in 0..times("UPGRADES", 20) {
+        traffic.flow(500);
+        prescreen.upgrade();
+    }
+    traffic.flow(500);
+    let tally = traffic.stop();
+    let rate = f64::from(tally.served) / started.elapsed().as_secs_f64();
+    println!("{} connections, {rate:.0} a second", tally.served);
+    assert!(tally.complaints.is_empty(), "{tally:?}");
 }
 
 #[test]

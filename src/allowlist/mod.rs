@@ -77,7 +77,8 @@ impl Settings {
     pub fn fixed_keys_changed(&self, other: &Self) -> impl Iterator<Item = &'static str> {
         let path = (self.path != other.path).then_some("path");
         let room = (self.max_entries != other.max_entries).then_some("max_entries");
-        path.into_iter().chain(room)
+        let shared = (self.shared != other.shared).then_some("shared, and what belongs to it,");
+        path.into_iter().chain(room).chain(shared)
     }
 
     fn prefixes(&self) -> Prefixes {

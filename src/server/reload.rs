@@ -57,9 +57,12 @@ impl Server {
 
 /// What a running process cannot change. To keep the old value would be to run something that is written nowhere.
 fn fixed(before: &Config, after: &Config) -> Vec<Fault> {
-    let keys = before.allowlist.fixed_keys_changed(&after.allowlist);
-    keys.map(|key| {
-        Fault::new(format_args!("allowlist.{key} cannot change while prescreen runs; restart or upgrade it"))
-    })
-    .collect()
+    let mut keys: Vec<_> =
+        before.allowlist.fixed_keys_changed(&after.allowlist).map(|key| format!("allowlist.{key}")).collect();
+    let log = |config: &Config| (config.log.output.clone(), config.log.syslog_format);
+    if log(before) != log(after) {
+        keys.push("log.output, and how it is written to,".to_owned());
+    }
+    let cannot = "cannot change while prescreen runs; restart or upgrade it";
+    keys.into_iter().map(|key| Fault::new(format_args!("{key} {cannot}"))).collect()
 }
