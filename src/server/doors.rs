@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::house::House;
@@ -35,13 +36,15 @@ struct Entrance {
     bound: SocketAddr,
     /// Kept for whoever comes after us.
     socket: TcpListener,
-    _open: DropGuard,
+    open: DropGuard,
+    task: JoinHandle<()>,
 }
 
 /// The admin socket, and the task that hears operators. Dropped, it closes; its file stays.
 struct Counter {
     socket: desk::Socket,
-    _open: DropGuard,
+    open: DropGuard,
+    task: JoinHandle<()>,
 }
 
 /// A socket that listens, and that nobody takes connections from yet.
@@ -121,8 +124,8 @@ impl Doors {
         }
     }
 
-    /// Makes it so.
-    pub(super) fn follow(&mut self, plan: Plan, house: &Arc<House>) {
+    /// Makes it so. Addresses that are no longer wanted are free once all of what is returned has ended.
+    pub(super) fn follow(&mut self, plan: Plan, house: &Arc<House>) -> Vec<JoinHandle<()>> {
         let mut clients = mem::take(&mut self.clients);
         for choice in plan.clients {
             let entrance = kept_or(choice, &mut clients, |opened| for_clients(opened, house));
@@ -132,14 +135,14 @@ impl Doors {
         self.metrics = plan
             .metrics
             .and_then(|choice| kept_or(choice, &mut metrics, |opened| for_monitoring(opened, house)));
+        let mut closing: Vec<_> = clients.into_iter().chain(metrics).map(Entrance::close).collect();
         let counter = match plan.admin {
-            Hearing::Keep => return,
+            Hearing::Keep => return closing,
             Hearing::Open(socket, listener) => Some(for_operators(socket, listener, house)),
             Hearing::None => None,
         };
-        if let Some(before) = mem::replace(&mut self.admin, counter) {
-            before.socket.remove();
-        }
+        closing.extend(mem::replace(&mut self.admin, counter).map(Counter::close));
+        closing
     }
 
     /// Removes what would lead to nobody once we are gone.
@@ -196,60 +199,78 @@ fn kept_or(
     }
 }
 
+impl Entrance {
+    /// Lets no more in. The address is free when what is returned has ended.
+    fn close(self) -> JoinHandle<()> {
+        drop((self.socket, self.open));
+        self.task
+    }
+}
+
+impl Counter {
+    fn close(self) -> JoinHandle<()> {
+        self.socket.remove();
+        drop((self.socket, self.open));
+        self.task
+    }
+}
+
 impl Opened {
     fn new(wanted: SocketAddr, socket: TcpListener) -> io::Result<Self> {
         let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
         Ok(Self { wanted, bound: socket.local_addr()?, socket, listener })
     }
 
-    fn entrance(self, open: CancellationToken) -> (Entrance, tokio::net::TcpListener) {
+    /// Gives the socket to the task that `enter` makes of it.
+    fn entrance(
+        self,
+        enter: impl FnOnce(tokio::net::TcpListener, CancellationToken) -> JoinHandle<()>,
+    ) -> Entrance {
         let Self { wanted, bound, socket, listener } = self;
-        (Entrance { wanted, bound, socket, _open: open.drop_guard() }, listener)
+        let close = CancellationToken::new();
+        let task = enter(listener, close.clone());
+        Entrance { wanted, bound, socket, open: close.drop_guard(), task }
     }
 }
 
 fn for_clients(opened: Opened, house: &Arc<House>) -> Entrance {
     let address = opened.wanted;
-    let close = CancellationToken::new();
-    let (entrance, listener) = opened.entrance(close.clone());
-    let porters = house.porters.clone();
     let house = Arc::clone(house);
-    porters.spawn(async move {
-        // Configured, or it would not have been opened.
-        let Some(mut door) = house.front.load().door(address) else { return };
-        let mut welcome = |socket, peer| house.welcome(socket, peer, address, &mut door);
-        let listener = accept::run(listener, close, &mut welcome).await;
-        // They have been told that somebody is here; a successor has the queue and will see to them.
-        if !house.is_handed_over() {
-            accept::rest(listener, welcome);
-        }
-    });
-    entrance
+    opened.entrance(move |listener, close| {
+        house.porters.clone().spawn(async move {
+            // Configured, or it would not have been opened.
+            let Some(mut door) = house.front.load().door(address) else { return };
+            let mut welcome = |socket, peer| house.welcome(socket, peer, address, &mut door);
+            let listener = accept::run(listener, close, &mut welcome).await;
+            // They have been told that somebody is here; a successor has the queue and will see to them.
+            if !house.is_handed_over() {
+                accept::rest(listener, welcome);
+            }
+        })
+    })
 }
 
 fn for_monitoring(opened: Opened, house: &Arc<House>) -> Entrance {
-    let close = CancellationToken::new();
-    let (entrance, listener) = opened.entrance(close.clone());
     let house = Arc::clone(house);
-    tokio::spawn(async move {
-        tokio::select! {
-            () = http::serve(listener, house) => {}
-            () = close.cancelled() => {}
-        }
-    });
-    entrance
+    opened.entrance(|listener, close| {
+        tokio::spawn(async move {
+            tokio::select! {
+                () = http::serve(listener, house) => {}
+                () = close.cancelled() => {}
+            }
+        })
+    })
 }
 
 fn for_operators(socket: desk::Socket, listener: UnixListener, house: &Arc<House>) -> Counter {
-    let close = CancellationToken::new();
+    let (house, close) = (Arc::clone(house), CancellationToken::new());
     let open = close.clone().drop_guard();
-    let house = Arc::clone(house);
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let answering = house.answering.clone();
         tokio::select! {
             () = desk::serve(listener, house, answering) => {}
             () = close.cancelled() => {}
         }
     });
-    Counter { socket, _open: open }
+    Counter { socket, open, task }
 }

@@ -60,7 +60,7 @@ impl Server {
             match wish {
                 Wish::Reload(answer) => {
                     notify.reloading();
-                    let reloaded = self.reload(read());
+                    let reloaded = self.reload(read()).await;
                     tell(&reloaded);
                     notify.ready(&self.places());
                     let _ = answer.send(reloaded);

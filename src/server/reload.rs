@@ -15,10 +15,11 @@ impl Server {
     /// asked, but for the metrics. Running connections keep what they began with.
     ///
     /// Waits for the disk.
-    pub fn reload(&mut self, read: Result<Config, Vec<Problem>>) -> Result<(), Vec<Fault>> {
-        let swapped = read
-            .map_err(|problems| problems.into_iter().map(Fault::new).collect())
-            .and_then(|config| self.swap(config));
+    pub async fn reload(&mut self, read: Result<Config, Vec<Problem>>) -> Result<(), Vec<Fault>> {
+        let swapped = match read {
+            Ok(config) => self.swap(config).await,
+            Err(problems) => Err(problems.into_iter().map(Fault::new).collect()),
+        };
         let mut configuration = self.house.configuration.lock();
         match &swapped {
             Ok(()) => configuration.renewed(SystemTime::now()),
@@ -27,7 +28,7 @@ impl Server {
         swapped
     }
 
-    fn swap(&mut self, mut config: Config) -> Result<(), Vec<Fault>> {
+    async fn swap(&mut self, mut config: Config) -> Result<(), Vec<Fault>> {
         fit_into_descriptors(&mut config);
         let house = &self.house;
         let before = house.front.load_full();
@@ -50,7 +51,10 @@ impl Server {
         }
         self.background = site::background(&site, &config);
         house.front.store(Arc::new(Front::new(config, site)));
-        self.doors.follow(plan, house);
+        // Whoever wants an address back shall find it free.
+        for closing in self.doors.follow(plan, house) {
+            let _ = closing.await;
+        }
         Ok(())
     }
 }
