@@ -132,6 +132,13 @@ impl Config {
         Prescreen::launch(self, home, &[])
     }
 
+    /// Starts prescreen by way of a wrapper: a command that starts what stands behind it.
+    #[track_caller]
+    pub fn launch_under(self, wrapper: &[&str]) -> Prescreen {
+        let home = TempDir::with_prefix("prescreen-").unwrap();
+        Prescreen::launch(self, home, wrapper)
+    }
+
     /// Starts prescreen with a limit on open files.
     #[track_caller]
     pub fn launch_with_files(self, limit: u32) -> Prescreen {
