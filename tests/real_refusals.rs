@@ -216,6 +216,13 @@ fn a_client_with_too_many_connections_at_once_is_told_so() {
 }
 
 #[test]
+fn the_busiest_clients_are_told_as_anvil_tells_them() {
+    let prescreen = config().set("limits.status_update_time", "'1s'").start();
+    let _two = [(); 2].map(|()| Talk::greeted(client(62), prescreen.smtp));
+    prescreen.await_log("statistics: max connection count 2 for (smtp:127.0.0.62)");
+}
+
+#[test]
 fn explain_foretells_what_each_client_hears() {
     let prescreen = config().start();
     let file = prescreen.config_file();

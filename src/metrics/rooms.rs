@@ -11,7 +11,7 @@ use crate::handoff::{Health, Phase, Trouble};
 use crate::limits::{self, State};
 use crate::screen::{ListStatistics, Malfunction, Rechecked};
 use crate::tls::{self, Handshake};
-use crate::{dns, handoff, relay};
+use crate::{dns, handoff, rate, relay};
 
 /// What other rooms have counted, at the moment at which somebody asks.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub rechecked: [u64; Rechecked::ALL.len()],
     /// The temporary allowlist.
     pub allowlist: allowlist::Totals,
+    /// The highest counts of any client, when they were last summed up.
+    pub rates: rate::Statistics,
     /// The backends.
     pub backends: Vec<handoff::Totals>,
     /// The relay.
@@ -96,6 +98,7 @@ impl Snapshot {
         let rechecked = Rechecked::ALL.into_iter().zip(self.rechecked);
         page.family(&table::DNSBL_RECHECKS, rechecked.map(|(result, n)| ([result.as_str()], n)));
         allowlist(page, &self.allowlist);
+        rates(page, &self.rates);
         backends(page, &self.backends);
         relay(page, &self.relay);
         certificates(page, &self.certificates);
@@ -116,6 +119,12 @@ fn seats(page: &mut Page, snapshot: &Snapshot) {
         &table::REFUSED_FULL,
         [(["pre"], seats.refused_screening), (["post"], seats.refused_backend)],
     );
+}
+
+fn rates(page: &mut Page, peaks: &rate::Statistics) {
+    let reached = |limit| peaks.peak(limit).map_or(0, |peak| peak.count);
+    page.family(&table::RATE_PEAK, rate::Limit::ALL.into_iter().map(|l| ([l.as_str()], reached(l))));
+    page.single(&table::RATE_CLIENTS, peaks.clients);
 }
 
 fn dns(page: &mut Page, totals: &dns::Totals) {

@@ -41,6 +41,12 @@ table! {
     RATE_LIMITED = Family::counter(
         "prescreen_rate_limited_total", &["limit"],
         "Times that a client was over one of the limits of what one client may do.");
+    RATE_PEAK = Family::gauge(
+        "prescreen_rate_peak", &["limit"],
+        "The most that one client did of what a limit is about, when counts were last summed up (limits.status_update_time).");
+    RATE_CLIENTS = Family::gauge(
+        "prescreen_rate_clients", &[],
+        "Clients whose rates were remembered then.");
     BUSIEST = Family::gauge(
         "prescreen_busiest_client_ratio", &[],
         "The share of the last 256 connections that one address had. Near 1, the clients' addresses are probably lost.");

@@ -85,6 +85,11 @@ impl Rates {
         Ok(connection)
     }
 
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.0.settings.load_full()
+    }
+
     /// The highest counts since the last call.
     pub fn statistics(&self) -> Statistics {
         let mut all = Statistics::default();

@@ -23,6 +23,8 @@ pub struct Settings {
     pub client_recipient_rate_limit: u32,
     /// The unit of time, in whole seconds. Default 60 s.
     pub rate_time_unit: Duration,
+    /// How often the log is told the highest counts. Default 10 min.
+    pub status_update_time: Duration,
     /// Clients that are not counted at all. Default here: nobody; in the configuration: `mynetworks`.
     pub event_limit_exceptions: Arc<Live<MatchList>>,
     /// Leading bits of an IPv4 address that make a client. Default 32.
@@ -42,6 +44,7 @@ impl Default for Settings {
             client_message_rate_limit: 0,
             client_recipient_rate_limit: 0,
             rate_time_unit: Duration::from_secs(60),
+            status_update_time: Duration::from_secs(600),
             event_limit_exceptions: Arc::new(Live::fixed(MatchList::default())),
             client_ipv4_prefix_length: ipv4,
             client_ipv6_prefix_length: ipv6,

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,7 +26,7 @@ use crate::connection::{self, Arrival, Door, Site};
 use crate::limits::{Acquaintance, Full, Seats};
 use crate::metrics::{Configuration, Metrics, Snapshot};
 use crate::proxy_protocol::Endpoints;
-use crate::rate::Rates;
+use crate::rate::{self, Rates};
 use crate::report::{Outcome, Report, log};
 use crate::tls::Acceptor;
 
@@ -36,6 +37,8 @@ pub(super) struct House {
     pub(super) metrics: Metrics,
     pub(super) allowlist: Arc<Allowlist>,
     pub(super) rates: Rates,
+    /// The highest counts when they were last summed up.
+    peaks: Mutex<rate::Statistics>,
     pub(super) configuration: Mutex<Configuration>,
     pub(super) log: Option<log::Control>,
     pub(super) observer: Observer,
@@ -101,6 +104,7 @@ impl House {
             metrics: Metrics::new(now),
             allowlist,
             rates,
+            peaks: Mutex::default(),
             configuration: Mutex::new(Configuration::first(now)),
             log,
             observer,
@@ -177,6 +181,19 @@ impl House {
         (self.observer)(report);
     }
 
+    /// Sums up again and again what clients have reached, for the log and for the metrics.
+    pub(super) async fn sum_up(&self) {
+        loop {
+            let settings = self.rates.settings();
+            sleep(settings.status_update_time).await;
+            let peaks = self.rates.statistics();
+            for line in peaks.lines("smtp", settings.rate_time_unit) {
+                tracing::info!("{line}");
+            }
+            *self.peaks.lock() = peaks;
+        }
+    }
+
     fn acquaintance(&self, ends: Endpoints) -> Acquaintance {
         // The tests look it up, and are counted for it.
         if self.allowlist.knows(self.allowlist.key(ends.client.ip())) {
@@ -197,6 +214,7 @@ impl House {
             lists: site.screen.list_statistics(),
             rechecked: site.screen.rechecked(),
             allowlist: self.allowlist.totals(),
+            rates: self.peaks.lock().clone(),
             backends: site.backends.totals(),
             relay: crate::relay::totals(),
             certificates: site.tls.as_ref().map(Acceptor::expiries).unwrap_or_default(),

@@ -161,6 +161,8 @@ impl Server {
         let mut upkeep = JoinSet::new();
         let tidy = Arc::clone(&house);
         upkeep.spawn(async move { tidy.metrics.upkeep().await });
+        let counting = Arc::clone(&house);
+        upkeep.spawn(async move { counting.sum_up().await });
         let shared = Arc::clone(&house.allowlist);
         upkeep.spawn(async move { shared.run_shared().await });
         doors.follow(plan, &house);

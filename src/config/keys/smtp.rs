@@ -75,6 +75,8 @@ pub(super) fn sections<'a>(
                 "MAIL commands of one client per rate_time_unit, refused ones included; 0 is no limit."),
             key("client_recipient_rate_limit", one(&mut rate.client_recipient_rate_limit, number(0..=u32::MAX)),
                 "RCPT and VRFY commands of one client per rate_time_unit, refused ones included; 0 is no limit."),
+            key("status_update_time", one(&mut rate.status_update_time, time(Seconds, SECOND)),
+                "How often the log is told the highest counts of any client, as anvil(8) does; metrics show them, too."),
             key("rate_time_unit", one(&mut rate.rate_time_unit, time(Seconds, SECOND)),
                 "What rates are counted per, in whole seconds."),
             key("client_event_limit_exceptions", preset(event_limit_exceptions, word("networks, names, tables")),

@@ -99,6 +99,7 @@ pub(super) const RULES: &[Rule] = &[
     rule("smtpd_client_message_rate_limit", "limits.client_message_rate_limit", Number),
     rule("smtpd_client_recipient_rate_limit", "limits.client_recipient_rate_limit", Number),
     rule("anvil_rate_time_unit", "limits.rate_time_unit", Time(Seconds)),
+    rule("anvil_status_update_time", "limits.status_update_time", Time(Seconds)),
     rule("smtpd_client_ipv4_prefix_length", "limits.client_ipv4_prefix_length", Number),
     rule("smtpd_client_ipv6_prefix_length", "limits.client_ipv6_prefix_length", Number),
 
