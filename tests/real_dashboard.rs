@@ -17,6 +17,7 @@ use support::dns::{Dns, LIST};
 use support::message::message;
 use support::postfix::Postfix;
 use support::prescreen::{Config, Prescreen};
+use support::redis::{Redis, servers};
 use support::talk::Talk;
 use support::{PATIENCE, client, eventually, free_address};
 use tempfile::TempDir;
@@ -124,9 +125,13 @@ fn queries(panel: &Value) -> Vec<String> {
 #[test]
 fn every_query_of_every_panel_has_an_answer() {
     let (postfix, dns) = (Postfix::start(), Dns::start(&[LISTED]));
+    let redis = Redis::start(servers()[0], &[]);
     let folder = tempfile::tempdir().unwrap();
     let prescreen = Config::before(&postfix, &dns)
         .set("dnsbl.sites", &format!("['{LIST}']"))
+        // What would have been refused is a query of its own.
+        .set("restrictions.sender", "'warn_if_reject reject'")
+        .set("allowlist.shared", &format!("'redis://{}'", redis.address))
         .set("tls.starttls", "'terminate'")
         .set("tls.certificates", &certificate(folder.path()))
         .start();

@@ -81,6 +81,8 @@ fn haraka_by_proxy_version_1() {
 /// Sendmail knows neither PROXY nor XCLIENT.
 #[test]
 fn sendmail_by_source_address() {
+    // Abroad there is no way to Debian's packages.
+    Mta::fetch("sendmail");
     let Some(abroad) = Abroad::for_test("sendmail_by_source_address") else { return };
     let Some(mut sendmail) = Mta::sendmail() else { return };
     let at = sendmail.direct;

@@ -61,6 +61,11 @@ pub struct Mta {
 }
 
 impl Mta {
+    /// Brings a server here that is to be started where there is no network.
+    pub fn fetch(server: &str) {
+        tree(server);
+    }
+
     /// Exim: PROXY of either version.
     pub fn exim() -> Option<Self> {
         let mta = Draft::for_stage("exim")?;
