@@ -112,10 +112,15 @@ impl Demo {
         &self.messages
     }
 
+    /// Where its metrics and its status page are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.server.metrics_address()
+    }
+
     /// How to go on by hand.
     pub fn instructions(&self) -> String {
         let proxy = self.server.addresses().first().map(ToString::to_string).unwrap_or_default();
-        let metrics = self.server.metrics_address().map(|address| address.to_string()).unwrap_or_default();
+        let metrics = self.metrics_address().map(|address| address.to_string()).unwrap_or_default();
         format!(
             "\nIt is still up. Talk to it:\n\n    \
              nc {}                        # wait for the whole greeting, then EHLO, MAIL, RCPT, DATA\n    \

@@ -11,6 +11,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod authority;
+pub mod browser;
 pub mod clients;
 pub mod daemon;
 pub mod dns;
