@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::allowlist::{Allowlist, Order, Presence};
+use crate::allowlist::{Allowlist, Key, Order, Presence, Record};
 use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session, Step, Waiting};
 use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Link, Place, Proof, Ready, Unavailable};
@@ -240,8 +240,7 @@ impl<'a> Visit<'a> {
             Some(Order::Deny) => Access::Reject,
             None => site.screen.access(address),
         };
-        let candidate =
-            Candidate { address, access, remembered: site.allowlist.recall(presence.key()).await };
+        let candidate = Candidate { address, access, remembered: self.recall(presence.key()).await };
         let pressure = self.seat.pressure(&site.limits);
         let report = &mut *self.report;
         let mut note = |finding| report.screen(finding);
@@ -255,6 +254,13 @@ impl<'a> Visit<'a> {
             }
             () = self.drain.cancelled() => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
         }
+    }
+
+    /// What the allowlist knows of the client.
+    async fn recall(&mut self, key: Key) -> Option<Record> {
+        let remembered = self.site.allowlist.recall(key).await;
+        self.report.remembered(remembered.as_ref());
+        remembered
     }
 
     /// Permanently permitted: the backend greets, and every byte is forwarded.
@@ -297,6 +303,7 @@ impl<'a> Visit<'a> {
         let mut handoff = Handoff::new(Arc::clone(&site.backends), self.ends, id.clone());
         let names = ClientNames::default();
         let offer = self.offer(&names).await;
+        self.report.watched(&screened);
         let peer = Peer { client, server: self.ends.server, names, id };
         let mut session = Session::new(Arc::clone(&site.dialogue), peer, screened, offer);
 
@@ -356,7 +363,8 @@ impl<'a> Visit<'a> {
                         let facts = pending.facts(session);
                         let trace = &mut Trace::off();
                         let judging = site.policy.judge(pending.stage(), &facts, &mut carry, trace);
-                        let judgement = Box::pin(judging).await;
+                        let mut judgement = Box::pin(judging).await;
+                        self.report.consulted(std::mem::take(&mut judgement.consulted));
                         session.decided(pending, judgement)
                     }
                 },
@@ -398,7 +406,7 @@ impl<'a> Visit<'a> {
 
     /// Tells the report what the session has found out.
     fn note(&mut self, session: &mut Session) {
-        self.report.named(session.peer().names.found().and_then(|names| names.name.as_deref()));
+        self.report.named(session.peer().names.found());
         session.take_findings().into_iter().for_each(|finding| self.report.dialogue(finding));
         if has_passed(session) {
             self.report.passed(session.screened().history());

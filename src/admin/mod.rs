@@ -5,3 +5,4 @@ pub mod explain;
 pub mod http;
 pub mod page;
 pub mod preflight;
+pub mod shadow;

@@ -56,7 +56,12 @@ impl Configuration {
     }
 
     pub(super) fn read(&self) -> Result<(Config, Vec<Warning>), Vec<Problem>> {
-        Config::load(&self.source(), &self.all_overrides()?, environment())
+        self.read_from(&self.source())
+    }
+
+    /// The same of another file, with all that is laid over it.
+    pub(super) fn read_from(&self, source: &Source) -> Result<(Config, Vec<Warning>), Vec<Problem>> {
+        Config::load(source, &self.all_overrides()?, environment())
     }
 
     /// What it says of itself, without the files that it names; what is wrong with it is left out.

@@ -18,6 +18,7 @@ mod preflight;
 mod run;
 mod running;
 mod sessions;
+mod shadow;
 mod status;
 mod why;
 
@@ -59,6 +60,7 @@ enum Command {
     /// allowlist's file.
     Deny(orders::Orders),
     Dnsbl(dnsbl::Dnsbl),
+    Shadow(shadow::Shadow),
     Reload(change::Reload),
     Upgrade(change::Upgrade),
     Explain(explain::Explain),
@@ -105,6 +107,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Allow(options) => orders::give(&options, Order::Allow),
         Command::Deny(options) => orders::give(&options, Order::Deny),
         Command::Dnsbl(options) => dnsbl::dnsbl(&options),
+        Command::Shadow(options) => shadow::shadow(&options),
         Command::Reload(options) => change::reload(&options),
         Command::Upgrade(options) => change::upgrade(&options),
         Command::Explain(options) => explain::explain(&options),

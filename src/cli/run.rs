@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use prescreen::config::{Config, Problem};
+use prescreen::config::{Config, Problem, Source};
 use prescreen::report::log::{self, Log};
 use prescreen::server::{Ended, Inherited, Notify, Program, Server, Signals, StartError, Surroundings};
 
@@ -14,14 +14,17 @@ pub(super) fn run(configuration: &Configuration) -> Result<ExitCode, Stopped> {
     let mut inherited = Inherited::take();
     let config = configuration.load_or(|problem| inherited.refuse(&problem.to_string()))?;
     let log = log::init(&config.log).map_err(|error| failed(EX_UNAVAILABLE, error))?;
-    runtime()?.block_on(serve(config, inherited, &log, || configuration.read().map(|(config, _)| config)))
+    runtime()?.block_on(serve(config, inherited, &log, |other| {
+        let read = other.map_or_else(|| configuration.read(), |source| configuration.read_from(&source));
+        read.map(|(config, _)| config)
+    }))
 }
 
 async fn serve(
     config: Config,
     inherited: Inherited,
     log: &Log,
-    read: impl Fn() -> Result<Config, Vec<Problem>>,
+    read: impl Fn(Option<Source>) -> Result<Config, Vec<Problem>>,
 ) -> Result<ExitCode, Stopped> {
     let signals = Signals::new().map_err(|error| failed(EX_UNAVAILABLE, error))?;
     let examined = config.clone();

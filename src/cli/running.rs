@@ -24,6 +24,11 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// The one at `socket`, or that `config` names.
+    pub(super) fn with(socket: Option<PathBuf>, config: PathBuf) -> Self {
+        Self { socket, config: Some(config) }
+    }
+
     /// Reaches it, or says why not.
     pub(super) fn call(&self) -> Result<Call, Stopped> {
         let configured = || Configuration::of(self.config.clone()).glance().ok()?.admin.socket;

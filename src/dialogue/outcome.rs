@@ -18,7 +18,7 @@ use super::step::{Awaited, Checked, Passthrough, Pending, Released, Step};
 impl Session {
     /// The restriction lists have spoken: the command takes effect, or it is refused.
     pub fn decided(&mut self, pending: Pending, judgement: Judgement) -> Step {
-        let Judgement { decision, effects, notes } = judgement;
+        let Judgement { decision, effects, notes, .. } = judgement;
         let envelope = || self.envelope_of(&pending.command);
         let notes: Vec<_> =
             notes.into_iter().map(|note| Finding::Note { envelope: envelope(), note }).collect();

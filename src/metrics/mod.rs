@@ -17,7 +17,7 @@ mod table;
 
 pub use family::{Family, Kind};
 pub use hour::Hour;
-pub use rooms::{Configuration, Freshness, Snapshot};
+pub use rooms::{Configuration, Freshness, Shadow, Snapshot};
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
     use crate::dns;
-    use crate::policy::List;
+    use crate::policy::{List, NameStatus, Names};
     use crate::proxy_protocol::Endpoints;
     use crate::screen::ListStatistics;
 
@@ -324,7 +324,8 @@ mod tests {
                 Endpoints { client, server: "192.0.2.2:25".parse().unwrap() },
                 SystemTime::UNIX_EPOCH,
             );
-            report.named(Some(&format!("host{n}.example.net")));
+            let name = Some(format!("host{n}.example.net"));
+            report.named(Some(&Names { name, ..Names::unknown(NameStatus::Ok) }));
             report.end(outcome);
             metrics.observe(&report);
             metrics.verdict(Verdict { by, action: Refusal::Reject }, 1);

@@ -40,8 +40,21 @@ pub struct Snapshot {
     pub tls: tls::Totals,
     /// The configuration in force.
     pub configuration: Configuration,
+    /// Another one beside it.
+    pub shadow: Shadow,
     /// Log lines dropped.
     pub log_dropped: u64,
+}
+
+/// What was compared with what another configuration would have done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shadow {
+    /// Whether one is being compared.
+    pub running: bool,
+    /// Decisions, by what was done and what would have been.
+    pub decisions: Vec<([&'static str; 2], u64)>,
+    /// Decisions that were not compared.
+    pub dropped: u64,
 }
 
 /// How the configuration in force came to be.
@@ -104,6 +117,9 @@ impl Snapshot {
         certificates(page, &self.certificates);
         tls(page, &self.tls);
         configuration(page, &self.configuration);
+        page.family(&table::SHADOW_DECISIONS, self.shadow.decisions.iter().copied());
+        page.single(&table::SHADOW_DROPPED, self.shadow.dropped);
+        page.single(&table::SHADOW_RUNNING, u8::from(self.shadow.running));
     }
 }
 

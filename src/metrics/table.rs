@@ -20,6 +20,16 @@ table! {
         "prescreen_observed_total", &["outcome"],
         "Connections that would have come to this, had everything been enforced that was only observed: mode observe, \
          tests that are ignored, warn_if_reject.");
+    SHADOW_DECISIONS = Family::counter(
+        "prescreen_shadow_decisions_total", &["live", "shadow"],
+        "Decisions that prescreen shadow has compared, by what was done and what the other configuration would have \
+         done: permit, reject, defer, hangup, undecided.");
+    SHADOW_DROPPED = Family::counter(
+        "prescreen_shadow_dropped_total", &[],
+        "Decisions that prescreen shadow has not compared, because it could not keep up.");
+    SHADOW_RUNNING = Family::gauge(
+        "prescreen_shadow_running", &[],
+        "1 while prescreen shadow compares another configuration with the one in force.");
     CONNECTION_DURATION = Family::histogram(
         "prescreen_connection_duration_seconds", LIVES, &["stage"],
         "How long connections lived, by how far they came.");

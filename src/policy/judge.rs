@@ -23,10 +23,10 @@ impl Policy {
     ) -> Judgement {
         let mut judging = Judging::new(self, stage, facts, trace);
         let result = judging.stage(carry).await;
-        let Judging { effects, notes, .. } = judging;
+        let Judging { effects, notes, consulted, .. } = judging;
         match result {
-            Ok(()) => Judgement { decision: Decision::Permit, effects, notes },
-            Err(end) => Judgement { decision: *end, effects: Effects::default(), notes },
+            Ok(()) => Judgement { decision: Decision::Permit, effects, notes, consulted },
+            Err(end) => Judgement { decision: *end, effects: Effects::default(), notes, consulted },
         }
     }
 }

@@ -49,6 +49,9 @@ pub struct Judgement {
     pub effects: Effects,
     /// What the administrator asked to be told, and trouble met on the way; in order.
     pub notes: Vec<Note>,
+    /// The restrictions, as configured, whose answer is somebody else's: a policy server's, or a backend's that was
+    /// asked about an address. What they say can differ from one time to the next.
+    pub consulted: Vec<Box<str>>,
 }
 
 /// What to do with a command.

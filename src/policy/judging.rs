@@ -10,13 +10,13 @@ use std::net::IpAddr;
 use crate::smtp::address::Address;
 use crate::smtp::reply::Reply;
 
-use super::Policy;
 use super::answered::Answered;
 use super::facts::{Facts, Stage};
 use super::judgement::{Cause, Decision, Deferral, Effects, List, Note, NoteKind};
 use super::reply::{Rejection, Subject};
 use super::restriction::{Entry, Party, Restriction};
 use super::trace::{Said, StepId, Trace};
+use super::{Policy, Reach};
 
 /// How deep classes and table results may lead. Postfix goes to 100; but each level takes stack, and a list that needs
 /// more than these has lost its way.
@@ -75,6 +75,7 @@ pub(super) struct Judging<'a> {
     pub(super) trace: &'a mut Trace,
     pub(super) effects: Effects,
     pub(super) notes: Vec<Note>,
+    pub(super) consulted: Vec<Box<str>>,
     pub(super) defer_if_permit: Option<Deferral>,
     pub(super) defer_if_reject: Option<Deferral>,
     /// The table or server whose answer is followed, and the key that a table answered.
@@ -99,6 +100,7 @@ impl<'a> Judging<'a> {
             trace,
             effects: Effects::default(),
             notes: Vec::new(),
+            consulted: Vec::new(),
             defer_if_permit: None,
             defer_if_reject: None,
             source: None,
@@ -139,7 +141,17 @@ impl<'a> Judging<'a> {
                 continue;
             }
             let step = self.trace.open(self.list, self.depth - 1, &entry.text);
-            let outcome = self.ask(&entry.restriction, about).await;
+            if entry.restriction.consults() {
+                self.consulted.push(entry.text.clone());
+            }
+            let outcome = match self.policy.reach {
+                Reach::Everybody => self.ask(&entry.restriction, about).await,
+                Reach::NobodyElse if entry.restriction.is_felt_elsewhere() => {
+                    self.trace.because(|| "not asked: somebody would feel it".to_owned());
+                    Outcome::Dunno
+                }
+                Reach::NobodyElse => self.ask(&entry.restriction, about).await,
+            };
             for trouble in std::mem::take(&mut self.troubles) {
                 self.note(entry, NoteKind::Trouble, trouble);
             }

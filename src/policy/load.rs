@@ -19,7 +19,7 @@ use super::settings::{Recipients, Settings};
 use super::template::Template;
 use super::unlisted::{RecipientTables, Tables};
 use super::verbs::{Times, Verb};
-use super::{Implied, OurDomains, Policy, Problem};
+use super::{Implied, OurDomains, Policy, Problem, Reach};
 
 impl Policy {
     /// Reads every list and loads every table it names; relative file names are taken from `base`.
@@ -65,6 +65,7 @@ impl Policy {
             default_rbl_reply,
             implied: Implied::default(),
             probes: Probes::new(settings.verification.clone()),
+            reach: Reach::default(),
             resolver,
             files,
             warnings,

@@ -83,9 +83,20 @@ pub struct Policy {
     default_rbl_reply: Template,
     implied: Implied,
     probes: Probes,
+    reach: Reach,
     resolver: Resolver,
     files: Vec<Arc<dyn Refresh>>,
     warnings: Vec<String>,
+}
+
+/// Who may notice that something is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reach {
+    /// Policy servers and backends are asked, and clients wait for `sleep`.
+    #[default]
+    Everybody,
+    /// None of them: what they would say is left out, and named in [`Judgement::consulted`].
+    NobodyElse,
 }
 
 /// Our domains by class, in the order in which a domain is sought in them.
@@ -119,6 +130,14 @@ impl Policy {
     #[must_use]
     pub fn with_verifier(mut self, verifier: Arc<dyn Verifier>) -> Self {
         self.probes.ask(verifier);
+        self
+    }
+
+    /// The same policy for a judgement that nothing comes of: restrictions that ask a policy server or probe an address
+    /// say nothing, and are named in [`Judgement::consulted`]; `sleep` does not.
+    #[must_use]
+    pub fn unfelt(mut self) -> Self {
+        self.reach = Reach::NobodyElse;
         self
     }
 

@@ -65,6 +65,19 @@ pub(super) enum Restriction {
     CheckServers(Subject, Servers, Arc<Live<Table>>),
 }
 
+impl Restriction {
+    /// Whether what it says is somebody else's answer, which may differ from one time to the next.
+    pub(super) fn consults(&self) -> bool {
+        matches!(self, Self::CheckPolicyService(_) | Self::RejectUnverified(_))
+    }
+
+    /// Whether asking is felt elsewhere: a policy server counts what it is asked, a backend sees a probe, and a client
+    /// is kept waiting. DNS is not, beyond a query.
+    pub(super) fn is_felt_elsewhere(&self) -> bool {
+        self.consults() || matches!(self, Self::Sleep(_))
+    }
+}
+
 /// One of the two mail addresses of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Party {

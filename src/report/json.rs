@@ -43,7 +43,7 @@ struct Facts<'a> {
     #[serde(flatten)]
     envelope: Map<String, Value>,
     #[serde(skip_serializing_if = "is_zero")]
-    accepted: usize,
+    accepted: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     handoff: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,11 +51,11 @@ struct Facts<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<Value>,
     #[serde(skip_serializing_if = "is_zero")]
-    more_events: usize,
+    more_events: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref)] // serde passes references
-fn is_zero(number: &usize) -> bool {
+fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 

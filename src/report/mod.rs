@@ -6,6 +6,7 @@
 //! shows.
 
 mod facts;
+mod heard;
 mod id;
 mod json;
 mod line;
@@ -17,6 +18,7 @@ mod sentence;
 pub(crate) mod text;
 
 pub use facts::{HandOff, Judge, Refusal, TestResult, Verdict};
+pub use heard::{Decided, Heard, Refused, Refuser};
 pub use id::Id;
 pub use live::Live;
 pub use outcome::Outcome;
@@ -25,14 +27,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{Level, enabled, info};
 
-use crate::allowlist::Test;
+use crate::allowlist::{Record, Test};
 use crate::dialogue::{self, Checked, Envelope};
 use crate::limits::{Full, State};
-use crate::policy::TlsFacts;
+use crate::policy::{Names, TlsFacts};
 use crate::proxy_protocol::Endpoints;
 use crate::rate::Exceeded;
 use crate::relay::Transfer;
-use crate::screen::{self, History, Score};
+use crate::screen::{self, History, Score, Screened};
 use crate::smtp::command::Verb;
 use crate::smtp::envelope::Protocol;
 
@@ -54,7 +56,7 @@ pub struct Report {
     started: Instant,
     stage: State,
     findings: Vec<(Duration, Finding)>,
-    untold: usize,
+    untold: u32,
     tests: [Option<TestResult>; Test::ALL.len()],
     score: Option<Score>,
     waited: Option<Duration>,
@@ -64,11 +66,12 @@ pub struct Report {
     history: Option<History>,
     envelope: Option<Envelope>,
     recipients: Vec<String>,
-    accepted: usize,
+    accepted: u32,
     tls: Option<TlsFacts>,
     handoff: Option<HandOff>,
     transfer: Option<Transfer>,
     ended: Option<(Outcome, Duration)>,
+    heard: Option<Box<Heard>>,
 }
 
 /// Something that was found out about the client, wherever that was.
@@ -107,6 +110,35 @@ impl Report {
             handoff: None,
             transfer: None,
             ended: None,
+            heard: None,
+        }
+    }
+
+    /// Keeps all that a second policy must know to judge this connection, too. To be called before anything has
+    /// happened in it.
+    pub fn listen(&mut self) {
+        self.heard = Some(Box::default());
+    }
+
+    /// The allowlist knew this of the client when it came.
+    pub fn remembered(&mut self, record: Option<&Record>) {
+        if let (Some(heard), Some(record)) = (&mut self.heard, record) {
+            heard.remembered = *record;
+        }
+    }
+
+    /// The dialogue begins, and watches for this.
+    pub fn watched(&mut self, screened: &Screened) {
+        if let Some(heard) = &mut self.heard {
+            let held = screened.deep().iter().map(|(test, _)| *test);
+            heard.watched = held.chain(screened.proven().iter().copied()).collect();
+        }
+    }
+
+    /// Restrictions, as configured, have asked others about the command at hand.
+    pub fn consulted(&mut self, restrictions: Vec<Box<str>>) {
+        if let Some(heard) = &mut self.heard {
+            heard.consulted(restrictions);
         }
     }
 
@@ -125,6 +157,9 @@ impl Report {
     /// A limit was exceeded.
     pub fn exceeded(&mut self, exceeded: Exceeded) {
         self.refused(Judge::Rate(exceeded.limit), Refusal::Defer);
+        if let Some(heard) = &mut self.heard {
+            heard.exceeded();
+        }
         self.note(Finding::Exceeded(exceeded));
     }
 
@@ -135,9 +170,14 @@ impl Report {
         self.note(Finding::Exceeded(exceeded));
     }
 
-    /// The client's confirmed name, where somebody has asked for it.
-    pub fn named(&mut self, name: Option<&str>) {
-        self.name = name.map(text::printable);
+    /// The client's names, where somebody has asked for it.
+    pub fn named(&mut self, names: Option<&Names>) {
+        self.name = names.and_then(|names| names.name.as_deref()).map(text::printable);
+        if let (Some(heard), Some(names)) = (&mut self.heard, names)
+            && heard.names.is_none()
+        {
+            heard.names = Some(names.clone());
+        }
     }
 
     /// All tests that it was held to are passed.
@@ -174,6 +214,9 @@ impl Report {
             protocol: helo.map_or(Protocol::Smtp, |helo| helo.protocol),
             helo: helo.map(|helo| helo.name.clone()),
         });
+        if let (Some(heard), Some(envelope)) = (&mut self.heard, &self.envelope) {
+            heard.accepted(envelope);
+        }
         if self.recipients.len() < RECIPIENTS {
             self.recipients.push(text::printable(recipient));
         }
@@ -323,6 +366,16 @@ impl Report {
     /// What was relayed, if anything was.
     pub fn transfer(&self) -> Option<&Transfer> {
         self.transfer.as_ref()
+    }
+
+    /// What was held against the client, and refused because of it.
+    pub fn offence(&self) -> Option<Outcome> {
+        self.offence
+    }
+
+    /// What a second policy must know, where it was [kept](Self::listen).
+    pub fn heard(&self) -> Option<&Heard> {
+        self.heard.as_deref()
     }
 
     /// What TLS it ran in at the end.
@@ -551,7 +604,7 @@ mod tests {
             let reply = Reply::new(550, "5.1.1 <x>: User unknown".repeat(100));
             report.dialogue(Said::BackendReject { envelope: envelope(), reply });
         }
-        assert_eq!((report.findings.len(), report.untold), (FINDINGS, 10_000 - FINDINGS));
+        assert_eq!((report.findings.len(), report.untold as usize), (FINDINGS, 10_000 - FINDINGS));
         assert_eq!(report.verdicts()[0].1, 10_000);
         let text = json::of(&report);
         assert!(text.len() < 64 * 1024, "{}", text.len());

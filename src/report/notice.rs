@@ -66,6 +66,9 @@ impl Report {
             }
             _ => {}
         }
+        if let Some(heard) = &mut self.heard {
+            heard.note(&finding);
+        }
         self.note(Finding::Dialogue(Box::new(finding)));
     }
 

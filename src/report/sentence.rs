@@ -54,7 +54,7 @@ fn who(report: &Report) -> Option<String> {
 fn why(report: &Report) -> Option<String> {
     let told = report.findings.iter().flat_map(|(_, finding)| line::lines(finding, Client::Understood));
     let mut reasons: Vec<_> = told.map(|line| line.text).collect();
-    let untold = report.untold + reasons.len().saturating_sub(REASONS);
+    let untold = report.untold as usize + reasons.len().saturating_sub(REASONS);
     reasons.truncate(REASONS);
     if untold > 0 {
         reasons.push(format!("and {untold} more"));

@@ -1,6 +1,7 @@
 //! What the desk asks of the house.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -10,12 +11,14 @@ use tokio::sync::oneshot;
 use super::history::{About, Decision};
 use super::house::House;
 use super::life::Wish;
+use super::lines;
 use crate::admin::desk::{
     Allowlisted, Answer, Backend, Desk, DnsList, Filed, Freshness, Ordered, Overlap, Passes, Request, Seats,
     Session, State as Status, Stored,
 };
 use crate::admin::http::{Answers, Readiness};
 use crate::allowlist::{Key, Record, Standing, StoreState, Test};
+use crate::config::Source;
 use crate::dns;
 use crate::handoff::{Phase, Totals};
 use crate::limits::State;
@@ -25,7 +28,7 @@ use crate::screen::{ListStatistics, Malfunction};
 use crate::table;
 
 impl Desk for House {
-    async fn answer(&self, request: Request) -> Result<Answer, String> {
+    async fn answer(self: &Arc<Self>, request: Request) -> Result<Answer, String> {
         Ok(match request {
             Request::Status => one(self.state()),
             Request::Sessions => many(self.here.list(), |live| session(&live)),
@@ -82,11 +85,14 @@ impl Desk for House {
                 records.into_iter().for_each(|(key, record)| self.allowlist.store(key, record));
                 one(count)
             }
+            Request::Shadow { name, text, base, seconds } => {
+                let time = seconds.map(Duration::from_secs);
+                time.map(end).transpose()?;
+                Answer::Follow(self.compare(Source::Text { name, text, base }, time).await?)
+            }
             Request::Reload => {
                 let reloaded = self.wish(Wish::Reload).await?;
-                reloaded.map_err(|faults| {
-                    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-                })?;
+                reloaded.map_err(|faults| lines(&faults))?;
                 one(())
             }
             Request::Upgrade => one(self.wish(Wish::Upgrade).await?.map_err(|error| error.to_string())?),
@@ -96,7 +102,7 @@ impl Desk for House {
 
 impl House {
     /// Has something done by whoever runs the server.
-    async fn wish<T>(&self, wish: impl FnOnce(oneshot::Sender<T>) -> Wish) -> Result<T, String> {
+    pub(super) async fn wish<T>(&self, wish: impl FnOnce(oneshot::Sender<T>) -> Wish) -> Result<T, String> {
         let (answer, answered) = oneshot::channel();
         let gone = "the server is going down";
         self.wishes.send(wish(answer)).await.map_err(|_| gone)?;

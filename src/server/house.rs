@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::history::History;
 use super::life::Wish;
 use super::sessions::Sessions;
+use super::shadow::Place;
 use super::{Observer, listen};
 use crate::admin::http::{Answers, Readiness};
 use crate::admin::page::Status;
@@ -48,6 +49,7 @@ pub(super) struct House {
     /// The same by name.
     pub(super) here: Sessions,
     pub(super) history: History,
+    pub(super) shadow: Place,
     /// What operators want of whoever runs the server.
     pub(super) wishes: mpsc::Sender<Wish>,
     /// Answers to operators that are under way.
@@ -112,6 +114,7 @@ impl House {
             sessions: TaskTracker::new(),
             here: Sessions::default(),
             history,
+            shadow: Place::default(),
             wishes,
             answering: TaskTracker::new(),
             closed: CancellationToken::new(),
@@ -158,6 +161,9 @@ impl House {
         let arrival = Box::new(Arrival { socket, ends, door: Arc::clone(door), seat });
         self.sessions.spawn(async move {
             let mut report = Report::new(ends, SystemTime::now());
+            if house.shadow.is_taken() {
+                report.listen();
+            }
             let stay = house.here.enter(report.live());
             tokio::select! {
                 biased;
@@ -178,6 +184,7 @@ impl House {
     fn record(&self, report: &Report) {
         self.metrics.observe(report);
         self.history.note(report);
+        self.shadow.hear(report, &self.allowlist);
         (self.observer)(report);
     }
 
@@ -220,6 +227,7 @@ impl House {
             certificates: site.tls.as_ref().map(Acceptor::expiries).unwrap_or_default(),
             tls: site.tls.as_ref().map(Acceptor::totals).unwrap_or_default(),
             configuration: *self.configuration.lock(),
+            shadow: self.shadow.totals(),
             log_dropped: self.log.as_ref().map_or(0, log::Control::dropped),
         }
     }

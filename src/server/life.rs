@@ -4,13 +4,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::{Fault, Notify, Program, Server, Signal, Signals, UpgradeError};
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Source};
 
 /// What a server lives in.
 pub struct Surroundings<R> {
     /// What it hears.
     pub signals: Signals,
-    /// Reads the configuration anew.
+    /// Reads the configuration anew, or another one in its place.
     pub read: R,
     /// What to start as its successor.
     pub program: Program,
@@ -24,6 +24,8 @@ pub(super) enum Wish {
     Reload(oneshot::Sender<Result<(), Vec<Fault>>>),
     /// SIGUSR2 in other words.
     Upgrade(oneshot::Sender<Result<u32, UpgradeError>>),
+    /// Reads another configuration, with the same environment and options over it; nothing comes of it.
+    Read(Source, oneshot::Sender<Result<Config, Vec<Problem>>>),
 }
 
 /// How a server ended.
@@ -39,7 +41,7 @@ impl Server {
     /// Serves until it is told to end, or until a successor serves.
     pub async fn live<R>(mut self, around: Surroundings<R>) -> Ended
     where
-        R: Fn() -> Result<Config, Vec<Problem>>,
+        R: Fn(Option<Source>) -> Result<Config, Vec<Problem>>,
     {
         let Surroundings { mut signals, read, program, mut notify } = around;
         let places = self.places();
@@ -60,10 +62,13 @@ impl Server {
             match wish {
                 Wish::Reload(answer) => {
                     notify.reloading();
-                    let reloaded = self.reload(read()).await;
+                    let reloaded = self.reload(read(None)).await;
                     tell(&reloaded);
                     notify.ready(&self.places());
                     let _ = answer.send(reloaded);
+                }
+                Wish::Read(source, answer) => {
+                    let _ = answer.send(read(Some(source)));
                 }
                 Wish::Upgrade(answer) => {
                     tracing::info!(%program, "starting a successor");

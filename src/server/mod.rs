@@ -16,6 +16,7 @@ mod listen;
 mod notify;
 mod reload;
 mod sessions;
+mod shadow;
 mod signals;
 mod site;
 mod upgrade;

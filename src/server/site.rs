@@ -10,6 +10,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::interval;
 
 use super::house::Front;
+use crate::admin::explain::Explainer;
 use crate::allowlist::Allowlist;
 use crate::config::Config;
 use crate::connection::Site;
@@ -90,6 +91,26 @@ pub(super) fn build(
     })
 }
 
+/// What decides about clients under `config`, while another one is in force: nothing is taken over from that but the
+/// resolver and what it remembers, and nothing in that is touched.
+pub(super) fn explainer(config: &Config, live: &Front) -> Result<Explainer, Vec<Fault>> {
+    let resolver = if live.config.dns == config.dns {
+        live.site.resolver.clone()
+    } else {
+        resolver(config).map_err(|fault| vec![fault])?
+    };
+    let screen = screen(config, resolver.clone());
+    let policy = policy(config, resolver);
+    // Nothing is done with it, but a reload would refuse what is wrong with it.
+    let tls = tls(config, None);
+    match (screen, policy, tls) {
+        (Ok(screen), Ok(policy), Ok(_)) => Ok(Explainer::new(config, screen, policy.unfelt())),
+        (screen, policy, tls) => {
+            Err([screen.err(), policy.err(), tls.err()].into_iter().flatten().flatten().collect())
+        }
+    }
+}
+
 /// Whom to ask for names.
 pub fn resolver(config: &Config) -> Result<Resolver, Fault> {
     Resolver::new(&config.dns).map_err(Fault::new)
@@ -141,7 +162,7 @@ pub(super) fn background(site: &Arc<Site>, config: &Config) -> JoinSet<()> {
 
 /// Reads tables and certificates again when their files change; a broken new version is told of once, and the old one
 /// stays.
-async fn follow_files(followers: Vec<Arc<dyn Refresh>>) {
+pub(super) async fn follow_files(followers: Vec<Arc<dyn Refresh>>) {
     let followers = Arc::new(followers);
     let mut ticks = interval(LOOK_AT_FILES);
     loop {

@@ -1,6 +1,7 @@
 //! The operator's side: asks, and waits for the answer.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// A line to a running server.
 #[derive(Debug)]
 pub struct Call(BufReader<UnixStream>);
+
+/// Ends an answer that would go on: the server then says what there is to say at the end.
+#[derive(Debug)]
+pub struct Enough(UnixStream);
+
+impl Enough {
+    /// Now.
+    pub fn said(&self) {
+        // A server that has gone needs not be told.
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +48,11 @@ impl Call {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Lets another thread say that enough was heard.
+    pub fn enough(&self) -> io::Result<Enough> {
+        self.0.get_ref().try_clone().map(Enough)
     }
 
     /// Asks for one thing.

@@ -18,12 +18,12 @@ mod serve;
 mod socket;
 mod wire;
 
-pub use call::{Call, NoAnswer};
+pub use call::{Call, Enough, NoAnswer};
 pub use replies::{
     Allowlisted, Backend, DnsList, Filed, Freshness, Ordered, Overlap, Passes, Seats, Session, State, Stored,
 };
 pub use request::Request;
-pub use serve::{Answer, Desk, serve};
+pub use serve::{Answer, Desk, Follow, serve};
 pub use socket::{Socket, open};
 
 use std::time::Duration;

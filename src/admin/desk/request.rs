@@ -1,6 +1,7 @@
 //! What can be asked and said at the desk.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,19 @@ pub enum Request {
     Import {
         /// As `allowlist` gives them.
         passes: Vec<Passes>,
+    },
+    /// Compares another configuration with the one in force. Each `item` is a [`News`](crate::admin::shadow::News),
+    /// until the time is over, the asker closes its side, or says anything else; then `ok` is a
+    /// [`Summary`](crate::admin::shadow::Summary).
+    Shadow {
+        /// What errors call it.
+        name: String,
+        /// TOML.
+        text: String,
+        /// The folder that relative file names are taken from.
+        base: PathBuf,
+        /// For how long; until the asker has enough if nothing is said.
+        seconds: Option<u64>,
     },
     /// Reads the configuration again. `error` says what is wrong with it.
     Reload,

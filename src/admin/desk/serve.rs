@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
 use super::{LONGEST_REQUEST, Line, Request};
@@ -29,12 +30,22 @@ pub enum Answer {
     One(Value),
     /// One after the other.
     Many(Box<dyn Iterator<Item = Value> + Send>),
+    /// As they come about.
+    Follow(Follow),
+}
+
+/// An answer that comes about while it is heard.
+pub struct Follow {
+    /// Its lines; the last is no [`Line::Item`].
+    pub lines: mpsc::Receiver<Line>,
+    /// Whoever hears it has enough. Dropped when nobody hears it any longer.
+    pub enough: DropGuard,
 }
 
 /// Whoever answers.
 pub trait Desk: Send + Sync + 'static {
     /// Does what is asked for, and answers. The error is a sentence.
-    fn answer(&self, request: Request) -> impl Future<Output = Result<Answer, String>> + Send;
+    fn answer(self: &Arc<Self>, request: Request) -> impl Future<Output = Result<Answer, String>> + Send;
 }
 
 /// Hears whoever comes to `listener`, for ever. `busy` knows of answers under way.
@@ -48,7 +59,7 @@ pub async fn serve(listener: UnixListener, desk: Arc<impl Desk>, busy: TaskTrack
                 let (desk, busy) = (Arc::clone(&desk), busy.clone());
                 tokio::spawn(async move {
                     // Whoever goes away in the middle does not want the rest.
-                    let _ = hear(stream, &*desk, &busy).await;
+                    let _ = hear(stream, &desk, &busy).await;
                     drop(place);
                 });
             }
@@ -60,7 +71,7 @@ pub async fn serve(listener: UnixListener, desk: Arc<impl Desk>, busy: TaskTrack
     }
 }
 
-async fn hear(stream: UnixStream, desk: &impl Desk, busy: &TaskTracker) -> io::Result<()> {
+async fn hear(stream: UnixStream, desk: &Arc<impl Desk>, busy: &TaskTracker) -> io::Result<()> {
     let (from, to) = stream.into_split();
     let (mut from, mut to) = (BufReader::new(from), BufWriter::new(to));
     loop {
@@ -80,25 +91,53 @@ async fn hear(stream: UnixStream, desk: &impl Desk, busy: &TaskTracker) -> io::R
                 Err(error) => Err(format!("no request: {error}")),
             }
         };
-        timeout(ANSWER_TIME, say(&mut to, answer)).await??;
+        match answer {
+            Ok(Answer::Follow(follow)) => tell(&mut from, &mut to, follow).await?,
+            Ok(Answer::One(value)) => timeout(ANSWER_TIME, put(&mut to, &Line::Ok(value))).await??,
+            Ok(Answer::Many(items)) => timeout(ANSWER_TIME, put_all(&mut to, items)).await??,
+            Err(sentence) => timeout(ANSWER_TIME, put(&mut to, &Line::Error(sentence))).await??,
+        }
         if line.len() > LONGEST_REQUEST {
             return Ok(());
         }
     }
 }
 
-async fn say(to: &mut (impl AsyncWriteExt + Unpin), answer: Result<Answer, String>) -> io::Result<()> {
-    let last = match answer {
-        Ok(Answer::One(value)) => Line::Ok(value),
-        Ok(Answer::Many(items)) => {
-            for item in items {
-                to.write_all(&text(&Line::Item(item))).await?;
+/// Tells what comes about, until all is told. Whoever closes its side, or asks for something else, has enough of it and
+/// hears how it ends.
+async fn tell(
+    from: &mut (impl AsyncBufReadExt + Unpin),
+    to: &mut (impl AsyncWriteExt + Unpin),
+    follow: Follow,
+) -> io::Result<()> {
+    let Follow { mut lines, enough } = follow;
+    let mut enough = Some(enough);
+    loop {
+        let line = tokio::select! {
+            line = lines.recv() => line,
+            heard = from.fill_buf(), if enough.is_some() => {
+                heard?;
+                enough = None;
+                continue;
             }
-            Line::Ok(Value::Null)
-        }
-        Err(sentence) => Line::Error(sentence),
-    };
-    to.write_all(&text(&last)).await?;
+        };
+        let Some(line) = line else { return Ok(()) };
+        timeout(ANSWER_TIME, put(to, &line)).await??;
+    }
+}
+
+async fn put_all(
+    to: &mut (impl AsyncWriteExt + Unpin),
+    items: impl Iterator<Item = Value>,
+) -> io::Result<()> {
+    for item in items {
+        to.write_all(&text(&Line::Item(item))).await?;
+    }
+    put(to, &Line::Ok(Value::Null)).await
+}
+
+async fn put(to: &mut (impl AsyncWriteExt + Unpin), line: &Line) -> io::Result<()> {
+    to.write_all(&text(line)).await?;
     to.flush().await
 }
 
@@ -120,7 +159,7 @@ mod tests {
     struct Echo;
 
     impl Desk for Echo {
-        async fn answer(&self, request: Request) -> Result<Answer, String> {
+        async fn answer(self: &Arc<Self>, request: Request) -> Result<Answer, String> {
             match request {
                 Request::Kill { id } => Err(format!("no {id}")),
                 Request::Status => Ok(Answer::One(Value::from(7))),

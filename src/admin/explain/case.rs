@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 
-use crate::policy::{ClientNames, NameStatus, Names};
+use crate::policy::{ClientNames, NameStatus, Names, TlsFacts};
 use crate::smtp::envelope::Protocol;
 
 /// A client, and what it says.
@@ -28,6 +28,8 @@ pub struct Case {
     pub to: Vec<String>,
     /// The size that MAIL declares, in bytes.
     pub size: Option<u64>,
+    /// What TLS its session runs in, from before HELO on. None: it talks in clear.
+    pub tls: Option<TlsFacts>,
     /// Fields of the line that are none.
     pub unknown: Vec<String>,
 }
@@ -51,6 +53,7 @@ impl Case {
             from: None,
             to: Vec::new(),
             size: None,
+            tls: None,
             unknown: Vec::new(),
         }
     }
@@ -212,6 +215,7 @@ mod tests {
             from: text("d@e.test"),
             to: vec!["f@g.test".to_owned(), "h@i.test".to_owned()],
             size: Some(10),
+            tls: None,
             unknown: vec!["id".to_owned()],
         };
         assert_eq!(case(&all.replace('\n', " ")), wanted);

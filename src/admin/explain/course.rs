@@ -35,6 +35,8 @@ pub struct Exchange {
     pub notes: Vec<Note>,
     /// What the mail is given on its way.
     pub effects: Effects,
+    /// Restrictions whose answer is somebody else's, as configured.
+    pub consulted: Vec<Box<str>>,
     /// The replies, in order; none where the client is hung up on. More than one end the session.
     pub replies: Vec<Reply>,
     /// Who refused, if it was.

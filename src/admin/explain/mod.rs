@@ -27,8 +27,9 @@ use crate::dialogue;
 use crate::limits::Pressure;
 use crate::policy::Policy;
 use crate::proxy_protocol::Endpoints;
-use crate::screen::{self, Action, Candidate, Finding, Screen};
+use crate::screen::{self, Access, Action, Candidate, Finding, Opinion, Screen};
 use crate::smtp::line::LineBuffer;
+use crate::table::Refresh;
 use talk::Talk;
 
 /// Where a site listens that does not say so.
@@ -54,6 +55,19 @@ pub enum Detail {
     Trace,
 }
 
+/// What the tests before the greeting make of a client that waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is permitted for good, and no test is made.
+    Permitted,
+    /// DNS lists vouch for it: it skips all other tests.
+    Trusted,
+    /// It is refused, now or at each recipient, because of a test; none: because of the permanent access list.
+    Failed(Option<Test>),
+    /// Nothing is held against it.
+    Clean,
+}
+
 impl Explainer {
     /// Explains what `config` does, from which `screen` and `policy` were built.
     pub fn new(config: &Config, screen: Screen, policy: Policy) -> Self {
@@ -74,12 +88,22 @@ impl Explainer {
 
     /// How `case` goes.
     pub async fn explain(&self, case: &Case, detail: Detail) -> Course {
+        self.play(case, self.access(case.client), detail).await.0
+    }
+
+    /// How `case` goes with a client of which the permanent access list, or whoever stands above it, says `access`; and
+    /// what the tests before the greeting make of it.
+    pub async fn play(&self, case: &Case, access: Access, detail: Detail) -> (Course, Standing) {
         let mut conversations = Vec::new();
         let mut rest = case.to.as_slice();
         loop {
-            let (verdict, failed) = self.screened(case.client).await;
+            let (verdict, standing) = self.screened(case.client, access).await;
+            let failed = match &standing {
+                Standing::Failed(test) => Some(Refusal::Test(*test)),
+                Standing::Permitted | Standing::Trusted | Standing::Clean => None,
+            };
             let conversation = match verdict {
-                screen::Verdict::Forward(_) => return Course::Forwarded,
+                screen::Verdict::Forward(_) => return (Course::Forwarded, standing),
                 screen::Verdict::Refuse(reply) => Conversation::over(vec![reply], failed),
                 screen::Verdict::HungUp => Conversation::over(Vec::new(), failed),
                 screen::Verdict::Converse(screened) => {
@@ -91,31 +115,53 @@ impl Explainer {
             // A session that ends early takes the other recipients with it; the client comes again for those.
             rest = rest.get(reached..).unwrap_or_default();
             if reached == 0 || rest.is_empty() {
-                return Course::Talked(conversations);
+                return (Course::Talked(conversations), standing);
             }
         }
     }
 
-    /// What the tests before the greeting say of a client that waits for it, and which of them it fails.
-    async fn screened(&self, client: IpAddr) -> (screen::Verdict, Option<Refusal>) {
+    /// What the permanent access list says of a client.
+    pub fn access(&self, client: IpAddr) -> Access {
+        self.screen.access(client)
+    }
+
+    /// The settings of the tests.
+    pub fn tests(&self) -> &screen::Settings {
+        self.screen.settings()
+    }
+
+    /// Tests the DNS lists again and again, for ever; returns at once if there is none.
+    pub async fn run_self_tests(&self) {
+        self.screen.run_self_tests().await;
+    }
+
+    /// What follows its files; to be refreshed from time to time.
+    pub fn files(&self) -> Vec<Arc<dyn Refresh>> {
+        self.screen.tables().into_iter().chain(self.policy.files().iter().cloned()).collect()
+    }
+
+    /// What the tests before the greeting say of a client that waits for it.
+    async fn screened(&self, client: IpAddr, access: Access) -> (screen::Verdict, Standing) {
         let mut waited = Record::default();
         waited.pass(Test::Pregreet, SystemTime::now(), A_DAY);
-        let mut failed = None;
-        let mut note = |finding| {
-            if let Finding::Failed { test, action } = finding
-                && action != Action::Ignore
-            {
-                failed.get_or_insert(Refusal::Test(test));
+        let mut standing = Standing::Clean;
+        let mut note = |finding| match finding {
+            Finding::Permitted => standing = Standing::Permitted,
+            Finding::Scored(score) if score.opinion == Opinion::Trusted && standing == Standing::Clean => {
+                standing = Standing::Trusted;
             }
+            Finding::Failed { test, action } if action != Action::Ignore && standing == Standing::Clean => {
+                standing = Standing::Failed(test);
+            }
+            _ => {}
         };
         // It says nothing on its own: its end is held, and never written to.
         let (mut stream, _client) = tokio::io::duplex(1);
         let mut input = LineBuffer::new();
-        let access = self.screen.access(client);
         let candidate = Candidate { address: client, access, remembered: Some(waited) };
         let verdict = self.screen.test(&mut stream, &mut input, candidate, Pressure::Normal, &mut note);
         let verdict = verdict.await;
-        (verdict, failed)
+        (verdict, standing)
     }
 
     /// The client's address, and that of the listener which it would come to.

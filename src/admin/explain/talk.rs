@@ -53,6 +53,9 @@ impl<'a> Talk<'a> {
         }
         let greeting = self.session.greet();
         let mut exchange = self.play(greeting, String::new()).await;
+        if let Some(tls) = &self.case.tls {
+            self.session.secured(tls.clone());
+        }
         for line in self.case.opening() {
             if exchange.refusal.is_some() {
                 break;
@@ -102,6 +105,7 @@ impl<'a> Talk<'a> {
                     let judgement = policy.judge(pending.stage(), &facts, &mut self.carry, &mut trace).await;
                     exchange.steps.extend_from_slice(trace.steps());
                     exchange.effects = judgement.effects.clone();
+                    exchange.consulted.extend_from_slice(&judgement.consulted);
                     self.session.decided(pending, judgement)
                 }
                 Step::Forward(checked) => self.session.answered(checked, Reply::new(250, "2.1.5 Ok")),
