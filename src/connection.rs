@@ -209,7 +209,7 @@ impl<'a> Visit<'a> {
             Err(exceeded) => {
                 let reply = exceeded.reply(&self.site.dialogue.hostname);
                 self.report.exceeded(exceeded);
-                return Err(self.refuse(&reply, Outcome::TooManyConnections).await);
+                return Err(self.refuse(reply, Outcome::TooManyConnections).await);
             }
         };
         // To the very end: what the client earns counts when this connection is over.
@@ -224,7 +224,7 @@ impl<'a> Visit<'a> {
             Verdict::Converse(screened) => Box::pin(self.converse(screened, &mut presence, &place)).await?,
             Verdict::Refuse(reply) => {
                 let farewell = self.farewell();
-                return Err(self.refuse(&reply, farewell).await);
+                return Err(self.refuse(reply, farewell).await);
             }
             Verdict::HungUp => return Err(Ended(Outcome::HungUp)),
         };
@@ -266,7 +266,7 @@ impl<'a> Visit<'a> {
     /// Permanently permitted: the backend greets, and every byte is forwarded.
     async fn forward(mut self: Box<Self>, passed: &Passed) -> Result<Pair<'a>, Ended> {
         if let Err(full) = self.seat.relay(&self.site.limits) {
-            return Err(self.refuse(&full.reply(), Outcome::Busy(full)).await);
+            return Err(self.refuse(full.reply(), Outcome::Busy(full)).await);
         }
         let begun = Instant::now();
         let id = self.report.id().to_string();
@@ -284,7 +284,7 @@ impl<'a> Visit<'a> {
             }
             Err(unavailable) => {
                 self.report.handed_over(HandOff { server: None, took: begun.elapsed() });
-                Err(self.refuse(&unavailable.farewell(), Outcome::Unavailable).await)
+                Err(self.refuse(unavailable.farewell(), Outcome::Unavailable).await)
             }
         }
     }
@@ -330,7 +330,7 @@ impl<'a> Visit<'a> {
                 Ok(Pair { visit, backend: link, early, place, outcome })
             }
             // What the client has sent behind its command cannot be answered here.
-            Err(unavailable) => Err(visit.refuse(&unavailable.farewell(), Outcome::Unavailable).await),
+            Err(unavailable) => Err(visit.refuse(unavailable.farewell(), Outcome::Unavailable).await),
         }
     }
 
@@ -499,8 +499,10 @@ impl<'a> Visit<'a> {
     }
 
     /// Says why not, and closes.
-    async fn refuse(mut self: Box<Self>, reply: &Reply, outcome: Outcome) -> Ended {
-        if let Err(gone) = self.say(slice::from_ref(reply), None).await {
+    async fn refuse(mut self: Box<Self>, reply: Reply, outcome: Outcome) -> Ended {
+        let id = self.report.id().to_string();
+        let reply = self.site.dialogue.dress(reply, self.ends, &id);
+        if let Err(gone) = self.say(slice::from_ref(&reply), None).await {
             return gone;
         }
         wire::close(&mut self.stream).await;

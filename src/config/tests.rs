@@ -164,8 +164,8 @@ fn every_key_can_be_set_by_the_environment_and_from_a_file() {
     let (mut environment, mut files) = (Vec::new(), Vec::new());
     for (key, shown) in keys {
         let Some(shown) = shown else { continue };
-        // As a container's environment has it: without TOML's quotes and brackets.
-        let plain = shown.trim_matches(['"', '[', ']']).replace("\", \"", ", ");
+        // As a container's environment has it: without TOML's quotes, brackets and escapes.
+        let plain = shown.trim_matches(['"', '[', ']']).replace("\", \"", ", ").replace(r"\\", r"\");
         let file = folder.path().join(&key);
         fs::write(&file, format!("{plain}\n")).unwrap();
         files.push((format!("{}_FILE", variable(&key)), file.to_str().unwrap().to_owned()));

@@ -138,7 +138,7 @@ impl Session {
         match command {
             Awaited::Connect => self.refuse_connection(envelope, reply, by),
             Awaited::Data(command) if command.verb() == Verb::Bdat => {
-                self.findings.push(Finding::Reject { envelope, reply: self.dress(reply.clone()), by });
+                self.findings.push(Finding::Reject { envelope, reply: self.soften(reply.clone()), by });
                 self.close(vec![reply])
             }
             Awaited::Rcpt(_) => {
@@ -167,7 +167,7 @@ impl Session {
     /// all lines of a reply have one code: the greeting is completed, and the first command is told.
     fn refuse_connection(&mut self, envelope: Envelope, reply: Reply, by: RefusedBy) -> Step {
         if self.screened.teased() {
-            self.findings.push(Finding::Reject { envelope, reply: self.dress(reply.clone()), by });
+            self.findings.push(Finding::Reject { envelope, reply: self.soften(reply.clone()), by });
             self.denied = Some(reply);
             return self.say(self.greeting());
         }
@@ -184,7 +184,7 @@ impl Session {
 
     /// Tells of a refusal that nobody shall feel.
     pub(super) fn would_reject(&mut self, envelope: Envelope, reply: Reply, by: RefusedBy) {
-        let reply = self.dress(reply);
+        let reply = self.soften(reply);
         self.findings.push(Finding::WouldReject { envelope, reply, by });
     }
 
@@ -196,8 +196,8 @@ impl Session {
         by: RefusedBy,
         class: Option<Class>,
     ) -> Step {
+        self.findings.push(Finding::Reject { envelope, reply: self.soften(reply.clone()), by });
         let reply = self.dress(reply);
-        self.findings.push(Finding::Reject { envelope, reply: reply.clone(), by });
         self.pass_on(reply, class)
     }
 

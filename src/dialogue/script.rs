@@ -151,6 +151,9 @@ impl Setting {
             "command_count_limit" => settings.command_count_limit = number(),
             "line_length_limit" => settings.line_length_limit = number() as usize,
             "soft_bounce" => settings.soft_bounce = value == "yes",
+            "reject_footer" if value == "default" => {
+                settings.reject_footer = Settings::default().reject_footer;
+            }
             "reject_footer" => settings.reject_footer = Some(value.parse().unwrap()),
             "reject_footer_maps" => value.clone_into(&mut settings.reject_footer_maps),
             "discard_ehlo_keyword_address_maps" => {
@@ -205,7 +208,13 @@ impl Setting {
 }
 
 fn default_settings() -> Settings {
-    Settings { hostname: "mx.example".into(), banner: "mx.example ESMTP".into(), ..Settings::default() }
+    Settings {
+        hostname: "mx.example".into(),
+        banner: "mx.example ESMTP".into(),
+        // The scripts show refusals without what differs from one connection to the next.
+        reject_footer: None,
+        ..Settings::default()
+    }
 }
 
 fn deep_test(text: &str) -> (Test, Action) {

@@ -336,8 +336,8 @@ impl Session {
 
     /// An error of the client's own making.
     pub(super) fn client_error(&mut self, after: After, reply: Reply) -> Step {
+        self.findings.push(Finding::ProtocolError { after, reply: self.soften(reply.clone()) });
         let reply = self.dress(reply);
-        self.findings.push(Finding::ProtocolError { after, reply: reply.clone() });
         self.pass_on(reply, Some(Class::Client))
     }
 

@@ -49,7 +49,7 @@ pub struct Settings {
     /// Whether our own 5xx replies become 4xx. Default: no.
     pub soft_bounce: bool,
     /// Text behind every refusal of ours, as `smtpd_reject_footer`; beside what Postfix fills in, `$id` (which
-    /// `prescreen why` takes) is. Default: none.
+    /// `prescreen why` takes) is. Default: `\c; id $id`.
     pub reject_footer: Option<Template>,
     /// Tables that have such a text for a reply, code and all. Default: none.
     pub reject_footer_maps: String,
@@ -72,6 +72,9 @@ pub struct ErrorSettings {
     pub recipient_error_limit: u32,
 }
 
+/// A refused sender can quote it, and `prescreen why` knows it.
+const REJECT_FOOTER: &str = r"\c; id $id";
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -91,7 +94,7 @@ impl Default for Settings {
             line_length_limit: 2048,
             errors: ErrorSettings::default(),
             soft_bounce: false,
-            reject_footer: None,
+            reject_footer: REJECT_FOOTER.parse().ok(),
             reject_footer_maps: String::new(),
             tables: Tables::default(),
         }

@@ -61,6 +61,8 @@ impl Config {
             .set("backend.servers", &format!("['{backend}']"))
             .set("dns.servers", &format!("['{resolver}']"))
             .set("domains.local", "['example.org']")
+            // Refusals are compared word for word; whoever wants the connection's name in them says so.
+            .set("smtp.reject_footer", "''")
             // The wait is there, and is waited for; how long it is shows nothing.
             .set("screen.greet_wait", "'300ms'")
             .set("backend.probe_interval", "'1s'")

@@ -71,10 +71,14 @@ pub enum Standing {
 impl Explainer {
     /// Explains what `config` does, from which `screen` and `policy` were built.
     pub fn new(config: &Config, screen: Screen, policy: Policy) -> Self {
+        let mut dialogue = config.dialogue.clone();
+        // A connection that is none has no name to show.
+        let usual = dialogue::Settings::default().reject_footer;
+        dialogue.reject_footer = dialogue.reject_footer.filter(|footer| Some(footer) != usual.as_ref());
         Self {
             screen,
             policy,
-            dialogue: Arc::new(config.dialogue.clone()),
+            dialogue: Arc::new(dialogue),
             listen: config.listen.iter().map(|listener| listener.address).collect(),
         }
     }

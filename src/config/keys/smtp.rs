@@ -44,7 +44,8 @@ pub(super) fn sections<'a>(
                 "Whether our own 5xx replies become 4xx: for trying things out."),
             key("reject_footer", optional(&mut smtp.reject_footer, word("text")),
                 "Text behind every refusal: \\c joins it to the reply, \\n begins a line; $client_address, $localtime, \
-                 $recipient, $server_name, $id (which prescreen why takes) and so on are filled in."),
+                 $recipient, $server_name, $id (which prescreen why takes) and so on are filled in. Empty: none, as \
+                 Postfix does."),
             key("reject_footer_maps", whole(&mut smtp.reject_footer_maps, word("tables")),
                 "The same for single replies: footers by code and text."),
         ]),
