@@ -29,7 +29,7 @@ use crate::handoff::{Backends, Handoff, Link, Place, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
 use crate::policy::{Carry, ClientNames, Names, Policy, Stage, Trace};
 use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
-use crate::rate::{self, Exceeded, Rates};
+use crate::rate::{self, Exceeded, Limit, Rates};
 use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
 use crate::screen::{Access, Candidate, Mode, Passed, Screen, Screened, Verdict, is_gateway_like};
@@ -206,12 +206,11 @@ impl<'a> Visit<'a> {
         let client = self.ends.client.ip();
         let place = match self.site.rates.connect(client, Instant::now()) {
             Ok(place) => place,
-            Err(exceeded) => {
-                let reply = exceeded.reply(&self.site.dialogue.hostname);
-                self.report.exceeded(exceeded);
-                return Err(self.refuse(reply, Outcome::TooManyConnections).await);
-            }
+            Err(exceeded) => return Err(self.too_many(exceeded).await),
         };
+        if let Err(exceeded) = self.counted_together(&place, Limit::ConnectionRate).await {
+            return Err(self.too_many(exceeded).await);
+        }
         // To the very end: what the client earns counts when this connection is over.
         let mut presence = self.site.allowlist.arrive(self.site.allowlist.key(client));
         let verdict = match guest {
@@ -229,6 +228,31 @@ impl<'a> Visit<'a> {
             Verdict::HungUp => return Err(Ended(Outcome::HungUp)),
         };
         Ok(pair.relay().await)
+    }
+
+    /// Counts what the rate limits are about: MAIL, and recipients.
+    async fn within_rates(&self, place: &rate::Connection, stage: Stage) -> Result<(), Exceeded> {
+        let limit = match stage {
+            Stage::Mail => {
+                place.mail(Instant::now())?;
+                Limit::MessageRate
+            }
+            Stage::Rcpt | Stage::Vrfy => {
+                place.rcpt(Instant::now())?;
+                Limit::RecipientRate
+            }
+            Stage::Connect | Stage::Helo | Stage::Data => return Ok(()),
+            Stage::Etrn | Stage::StartTls | Stage::Auth => return Ok(()),
+        };
+        self.counted_together(place, limit).await
+    }
+
+    /// What the hosts that count together say of it.
+    async fn counted_together(&self, place: &rate::Connection, limit: Limit) -> Result<(), Exceeded> {
+        let Some(together) = place.together(limit) else { return Ok(()) };
+        let allowlist = &self.site.allowlist;
+        let count = Box::pin(allowlist.count(limit.as_str(), together.client(), together.unit())).await;
+        together.check(count)
     }
 
     /// The tests before the greeting.
@@ -350,7 +374,7 @@ impl<'a> Visit<'a> {
         loop {
             self.note(session);
             step = match step {
-                Step::Judge(pending) => match within_rates(place, pending.stage()) {
+                Step::Judge(pending) => match self.within_rates(place, pending.stage()).await {
                     Err(exceeded) if site.dialogue.mode == Mode::Enforce => {
                         let reply = exceeded.reply(&site.dialogue.hostname);
                         self.report.exceeded(exceeded);
@@ -498,6 +522,13 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// The client is here too often, and is told so.
+    async fn too_many(self: Box<Self>, exceeded: Exceeded) -> Ended {
+        let reply = exceeded.reply(&self.site.dialogue.hostname);
+        self.report.exceeded(exceeded);
+        self.refuse(reply, Outcome::TooManyConnections).await
+    }
+
     /// Says why not, and closes.
     async fn refuse(mut self: Box<Self>, reply: Reply, outcome: Outcome) -> Ended {
         let id = self.report.id().to_string();
@@ -525,16 +556,6 @@ impl Pair<'_> {
         };
         visit.report.relayed(transfer);
         outcome
-    }
-}
-
-/// Counts what the rate limits are about: MAIL, and recipients.
-fn within_rates(place: &rate::Connection, stage: Stage) -> Result<(), Exceeded> {
-    match stage {
-        Stage::Mail => place.mail(Instant::now()),
-        Stage::Rcpt | Stage::Vrfy => place.rcpt(Instant::now()),
-        Stage::Connect | Stage::Helo | Stage::Data => Ok(()),
-        Stage::Etrn | Stage::StartTls | Stage::Auth => Ok(()),
     }
 }
 

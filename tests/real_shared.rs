@@ -137,7 +137,8 @@ fn certificates() -> (String, String, String) {
 fn users_with_few_rights_passwords_from_files_tls_and_unix_sockets() {
     const SECRET: &str = "correct-horse-battery-staple";
     let redis = Redis::start(servers()[0], &[]);
-    let rights = "~prescreen:* +hgetall +hget +hset +hdel +del +expireat +multi +exec +ping";
+    let rights =
+        "~prescreen:* +hgetall +hget +hset +hdel +del +expireat +set +incr +ttl +expire +multi +exec +ping";
     let user = format!("ACL SETUSER prescreen on >{SECRET} {rights}");
     assert!(redis.ask(&user.split(' ').collect::<Vec<_>>()).contains("OK"));
     let socket = redis.file("socket");
@@ -270,4 +271,75 @@ fn a_server_that_is_full_a_replica_or_full_of_other_things_costs_nobody_a_mail()
 
     assert_eq!(prescreen.metric("prescreen_refusals_total", &[]), 0.0);
     POSTFIX.mailbox.await_messages("foreign", 2);
+}
+
+/// What a client is told about its message.
+#[track_caller]
+fn told(prescreen: &Prescreen, from: Ipv4Addr) -> u16 {
+    let mut talk = Talk::greeted(from, prescreen.smtp);
+    talk.ask("EHLO client.example.com", "250");
+    talk.say("MAIL FROM:<sender@example.com>");
+    talk.reply().code
+}
+
+#[test]
+fn hosts_count_together_what_a_client_does_and_alone_while_the_server_is_away() {
+    const RATES: &str = "prescreen_rate_limited_total";
+    for (number, program) in (90..).zip(servers()) {
+        let mut redis = Redis::start(program, &[]);
+        let config = || {
+            sharing(&format!("redis://{}", redis.address))
+                .set("limits.shared_rates", "'yes'")
+                .set("limits.rate_time_unit", "'1h'")
+                .set("limits.client_message_rate_limit", "3")
+        };
+        let (here, there) = (start(config()), start(config()));
+        let busy = client(number);
+        assert_eq!([told(&here, busy), told(&here, busy), told(&there, busy)], [250; 3]);
+        assert_eq!((told(&there, busy), told(&here, busy)), (450, 450), "the fourth and fifth of three");
+        assert_eq!(told(&there, client(number + 4)), 250, "somebody else");
+        for prescreen in [&here, &there] {
+            prescreen.await_metric(RATES, &["limit=\"message_rate\""], 1.0);
+        }
+        let name = format!("prescreen:rate:message_rate:{busy}");
+        assert_eq!(redis.ask(&["GET", &name]).trim(), "5");
+        let ttl: u32 = redis.ask(&["TTL", &name]).trim().parse().unwrap();
+        assert!((1..=3600).contains(&ttl), "{ttl}");
+
+        // What would never begin anew counts for nothing, and is told to.
+        let name = format!("prescreen:rate:message_rate:{}", client(number + 5));
+        redis.ask(&["SET", &name, "1000"]);
+        assert_eq!(told(&here, client(number + 5)), 250);
+        assert!(redis.ask(&["TTL", &name]).trim().parse::<u32>().is_ok());
+
+        // There it is the third by that host's own count.
+        redis.kill();
+        await_state(&there, "down");
+        assert_eq!((told(&there, busy), told(&there, busy)), (250, 450));
+    }
+}
+
+#[test]
+fn what_belongs_to_the_server_changes_with_a_restart_and_a_reload_says_so() {
+    let (redis, other) = (Redis::start(servers()[0], &[]), Redis::start(servers()[0], &[]));
+    let mut prescreen = start(sharing(&format!("redis://{}", redis.address)));
+    let before = prescreen.config().clone();
+    for (key, value) in [
+        ("allowlist.shared", format!("'redis://{}'", other.address)),
+        ("allowlist.shared", "''".to_owned()),
+        ("allowlist.shared_prefix", "'other:'".to_owned()),
+        ("allowlist.shared_timeout", "'20ms'".to_owned()),
+    ] {
+        prescreen.rewrite(before.clone().set(key, &value));
+        let ended = prescreen.ask(&["reload"]);
+        let words = "allowlist.shared, and what belongs to it, cannot change while prescreen runs; restart or upgrade it";
+        assert!(ended.code == Some(1) && ended.said.contains(words), "{key}: {}", ended.said);
+    }
+    // The one in force stays, whole.
+    deliver(&prescreen, client(79), "as-before");
+    await_told(&prescreen, 1.0);
+    assert!(redis.ask(&["EXISTS", &format!("prescreen:{}", client(79))]).contains('1'));
+    prescreen.rewrite(before.set("limits.shared_rates", "'yes'"));
+    let ended = prescreen.ask(&["reload"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
 }

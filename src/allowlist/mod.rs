@@ -288,6 +288,12 @@ impl Allowlist {
         }
     }
 
+    /// How often `what` has happened with a client on all hosts that share, this time included. Waits for
+    /// [`shared::Settings::timeout`] at most; `None` where nobody shares, or the server does not say.
+    pub async fn count(&self, what: &str, key: Key, unit: Duration) -> Option<u32> {
+        self.shared.as_ref()?.count(what, key, unit).await
+    }
+
     /// What an operator has said of a client.
     pub fn order(&self, client: IpAddr) -> Option<Order> {
         self.orders.of(client, SystemTime::now())

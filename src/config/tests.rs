@@ -383,3 +383,24 @@ fn what_is_hardly_meant_is_warned_about() {
     warned("[dnsbl]\nsites = [\"bl.example\"]\n[dns]\nservers = [\"8.8.8.8\"]", "resolver of your own");
     assert_eq!(warnings(""), [""; 0]);
 }
+
+#[test]
+fn a_key_in_the_name_of_a_list_is_warned_about_and_not_shown() {
+    const KEY: &str = "a1b2c3d4e5f6g7h8i9j0k1l2m3";
+    let warned = |reply_map: &str| {
+        let text = format!(
+            "domains.local = 'example.com'\nhostname = 'mx.example.com'\n[dnsbl]\nreply_map = '{reply_map}'\n\
+             sites = ['{KEY}.zen.dq.spamhaus.net=127.0.0.[2..11]*3', '{KEY}.zen.dq.spamhaus.net*1', \
+             'transactionalmailservers.example.net', '{KEY}.combined.mail.example']"
+        );
+        let source = Source::Text { name: "x.toml".into(), text, base: PathBuf::new() };
+        let (_, warnings) = Config::load(&source, &[], []).unwrap();
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let warnings = warned("");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].starts_with("x.toml:5: dnsbl.sites: ….zen.dq.spamhaus.net seems"), "{warnings:?}");
+    assert!(warnings.iter().all(|warning| !warning.contains(KEY) && warning.contains("dnsbl.reply_map")));
+    let named = warned(&format!("inline:{{ {KEY}.zen.dq.spamhaus.net=zen.spamhaus.org }}"));
+    assert_eq!(named.len(), 1, "{named:?}");
+}

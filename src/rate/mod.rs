@@ -130,6 +130,16 @@ impl Connection {
         self.event(Event::Recipient, now)
     }
 
+    /// What all hosts count together of this client, where they do and there is such a limit. Connections at once are
+    /// each host's own: a host that dies would leave them behind.
+    pub fn together(&self, limit: Limit) -> Option<Together> {
+        let settings = self.rates.settings();
+        if !settings.shared_rates || limit == Limit::ConnectionCount || settings.allowed(limit) == 0 {
+            return None;
+        }
+        Some(Together { client: self.client?, address: self.address, limit, settings })
+    }
+
     fn event(&self, event: Event, now: Instant) -> Result<(), Exceeded> {
         let Some(client) = self.client else { return Ok(()) };
         let shared = &self.rates.0;
@@ -137,6 +147,37 @@ impl Connection {
         let moment = shared.moment(&settings, now);
         let count = shared.shard(client).lock().count(client, event, moment);
         settings.check(event.limit(), count, self.address)
+    }
+}
+
+/// Something that all hosts count together of one client.
+#[derive(Clone, Debug)]
+pub struct Together {
+    client: Key,
+    address: IpAddr,
+    limit: Limit,
+    settings: Arc<Settings>,
+}
+
+impl Together {
+    /// Who.
+    pub fn client(&self) -> Key {
+        self.client
+    }
+
+    /// What.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// Per which time.
+    pub fn unit(&self) -> Duration {
+        self.settings.rate_time_unit
+    }
+
+    /// Whether there may be `count` of it; a count that is not known is no reason to refuse anybody.
+    pub fn check(&self, count: Option<u32>) -> Result<(), Exceeded> {
+        self.settings.check(self.limit, count.unwrap_or(0), self.address)
     }
 }
 
@@ -189,6 +230,23 @@ mod tests {
         drop(first);
         rates.connect(client, now).unwrap();
         drop(second);
+    }
+
+    #[test]
+    fn hosts_count_together_what_is_limited_and_what_can_be() {
+        let limits = Settings { client_message_rate_limit: 2, shared_rates: true, ..Settings::default() };
+        let (rates, now) = rates(limits.clone());
+        let place = rates.connect(address("2001:db8::1"), now).unwrap();
+        let together = place.together(Limit::MessageRate).unwrap();
+        assert_eq!(together.client().to_string(), "2001:db8::/64");
+        assert!(together.check(None).is_ok() && together.check(Some(2)).is_ok());
+        let exceeded = together.check(Some(3)).unwrap_err();
+        assert_eq!((exceeded.count, exceeded.allowed, exceeded.client), (3, 2, address("2001:db8::1")));
+        for limit in [Limit::ConnectionCount, Limit::ConnectionRate, Limit::RecipientRate] {
+            assert!(place.together(limit).is_none(), "{limit:?}");
+        }
+        rates.configure(Settings { shared_rates: false, ..limits });
+        assert!(place.together(Limit::MessageRate).is_none());
     }
 
     #[test]

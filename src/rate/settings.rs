@@ -23,6 +23,8 @@ pub struct Settings {
     pub client_recipient_rate_limit: u32,
     /// The unit of time, in whole seconds. Default 60 s.
     pub rate_time_unit: Duration,
+    /// Whether the hosts that share the allowlist count together what one client does. Default no.
+    pub shared_rates: bool,
     /// How often the log is told the highest counts. Default 10 min.
     pub status_update_time: Duration,
     /// Clients that are not counted at all. Default here: nobody; in the configuration: `mynetworks`.
@@ -44,6 +46,7 @@ impl Default for Settings {
             client_message_rate_limit: 0,
             client_recipient_rate_limit: 0,
             rate_time_unit: Duration::from_secs(60),
+            shared_rates: false,
             status_update_time: Duration::from_secs(600),
             event_limit_exceptions: Arc::new(Live::fixed(MatchList::default())),
             client_ipv4_prefix_length: ipv4,
@@ -63,7 +66,7 @@ impl Settings {
         Err(Exceeded { limit, count, allowed, client })
     }
 
-    fn allowed(&self, limit: Limit) -> u32 {
+    pub(super) fn allowed(&self, limit: Limit) -> u32 {
         match limit {
             Limit::ConnectionCount => self.client_connection_count_limit,
             Limit::ConnectionRate => self.client_connection_rate_limit,

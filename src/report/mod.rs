@@ -67,7 +67,7 @@ pub struct Report {
     envelope: Option<Envelope>,
     recipients: Vec<String>,
     accepted: u32,
-    tls: Option<TlsFacts>,
+    tls: Option<Box<TlsFacts>>,
     handoff: Option<HandOff>,
     transfer: Option<Transfer>,
     ended: Option<(Outcome, Duration)>,
@@ -200,7 +200,7 @@ impl Report {
 
     /// The session runs in TLS from here on.
     pub fn secured(&mut self, tls: TlsFacts) {
-        self.tls = Some(tls);
+        self.tls = Some(Box::new(tls));
     }
 
     /// The backend has accepted a recipient.
@@ -380,7 +380,7 @@ impl Report {
 
     /// What TLS it ran in at the end.
     pub fn tls(&self) -> Option<&TlsFacts> {
-        self.tls.as_ref()
+        self.tls.as_deref()
     }
 }
 

@@ -7,6 +7,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, umask};
+use parking_lot::Mutex;
+
+/// Held by whoever has changed the mask of new files.
+static MASK: Mutex<()> = Mutex::new(());
 
 /// A listening socket and the file that leads to it.
 #[derive(Debug)]
@@ -32,7 +36,8 @@ pub fn open(path: &Path) -> io::Result<Socket> {
             Err(error) => return Err(error),
         },
     }
-    // No moment in which the file is there and open to others.
+    // No moment in which the file is there and open to others. The mask is the whole process's.
+    let _alone = MASK.lock();
     let before = umask(Mode::from_bits_truncate(0o177));
     let bound = UnixListener::bind(path);
     umask(before);

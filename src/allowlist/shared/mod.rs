@@ -8,6 +8,9 @@
 //! So one truth lasts a second: who has passed at one host is known at the others at its next connection, and who was
 //! revoked at one is unknown to all a second later. A server that was emptied learns anew from what the hosts
 //! remember, which is why a revocation is written, not a record deleted.
+//!
+//! The same server, asked in the same way, can count for all hosts what one client does in a time
+//! ([`limits.shared_rates`](crate::rate::Settings::shared_rates)).
 
 mod address;
 mod entry;
@@ -23,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use moka::sync::Cache;
-use redis::Value;
+use redis::{RedisError, Value};
 use tokio::time::timeout;
 
 use super::record::{Key, Record, seconds};
@@ -133,6 +136,39 @@ impl Shared {
             self.asked.insert(key, ());
         }
         answer
+    }
+
+    /// How often `what` has happened with a client on all hosts since it first did, this time included; counting begins
+    /// anew when `unit` is over. Waits for [`Settings::timeout`] at most; `None` where the server cannot be believed.
+    pub(super) async fn count(&self, what: &str, key: Key, unit: Duration) -> Option<u32> {
+        let mut connection = self.link.connection()?;
+        let name = format!("{}rate:{what}:{key}", self.prefix);
+        let unit = unit.as_secs().max(1);
+        let mut pipe = redis::pipe();
+        // The first of them begins the window, as anvil(8) has it; no host's clock has a say.
+        pipe.cmd("SET").arg(&name).arg(0).arg("EX").arg(unit).arg("NX").ignore();
+        pipe.cmd("INCR").arg(&name).cmd("TTL").arg(&name);
+        let asked = async {
+            let counted: (i64, i64) = pipe.query_async(&mut connection).await?;
+            if counted.1 < 0 {
+                // It expired in between, or was never to: it would not begin anew.
+                let () = redis::cmd("EXPIRE").arg(&name).arg(unit).query_async(&mut connection).await?;
+            }
+            Ok::<_, RedisError>(counted)
+        };
+        let watch = self.counters.begin(Operation::Count);
+        let (outcome, count) = match timeout(self.timeout, asked).await {
+            Err(_) => (Outcome::Timeout, None),
+            Ok(Err(error)) => (Outcome::of(&error), None),
+            Ok(Ok((_, ttl))) if ttl < 0 => (Outcome::Foreign, None),
+            Ok(Ok((count, _))) => match u32::try_from(count) {
+                Ok(count) => (Outcome::Done, Some(count)),
+                Err(_) => (Outcome::Foreign, None),
+            },
+        };
+        watch.end(outcome);
+        self.link.heard(outcome);
+        count
     }
 
     /// Tells the server, soon, what memory then holds of a client that has passed in a connection since `began`.

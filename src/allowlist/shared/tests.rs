@@ -257,3 +257,31 @@ async fn a_server_that_takes_nothing_is_read_and_told_later() {
     assert!(list.recall(client(&list, 1)).await.is_some());
     assert_eq!(list.totals().shared.pending, 1, "kept for better times");
 }
+
+#[tokio::test]
+async fn counts_that_cannot_be_believed_are_not_known() {
+    for (says, outcome) in [
+        (Says::Nothing, Outcome::Timeout),
+        (Says::GoodBye, Outcome::Failed),
+        (Says::Bytes("-OOM command not allowed when used memory > 'maxmemory'.\r\n"), Outcome::Refused),
+        (Says::Bytes("-NOPERM this user has no permissions\r\n"), Outcome::Refused),
+    ] {
+        let server = Server::start(says).await;
+        let list = server.allowlist().await;
+        let counted = list.count("message_rate", client(&list, 1), Duration::from_secs(60)).await;
+        assert_eq!(counted, None, "{says:?}");
+        assert!(count(&list, Operation::Count, outcome) > 0, "{says:?}: {:?}", list.totals().shared);
+    }
+}
+
+#[tokio::test]
+async fn nobody_counts_with_a_server_that_is_given_up() {
+    let server = Server::start(Says::Nothing).await;
+    let list = server.allowlist().await;
+    for last in 0..100 {
+        list.count("message_rate", client(&list, last), Duration::from_secs(60)).await;
+    }
+    assert_eq!(count(&list, Operation::Count, Outcome::Timeout), 3, "97 waited for nothing");
+    let alone = Allowlist::open(&allowlist::Settings::default());
+    assert_eq!(alone.count("message_rate", client(&alone, 1), Duration::from_secs(60)).await, None);
+}

@@ -45,17 +45,20 @@ pub enum Operation {
     Lookup,
     /// To note what a client has passed, or that its passes were revoked.
     Store,
+    /// To count what a client does.
+    Count,
 }
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Self; 2] = [Self::Lookup, Self::Store];
+    pub const ALL: [Self; 3] = [Self::Lookup, Self::Store, Self::Count];
 
-    /// `lookup`, `store`.
+    /// `lookup`, `store`, `count`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lookup => "lookup",
             Self::Store => "store",
+            Self::Count => "count",
         }
     }
 }
@@ -98,7 +101,10 @@ impl Outcome {
         if error.is_timeout() {
             return Self::Timeout;
         }
-        match (error.kind(), error.code()) {
+        // Of several commands, the first that failed.
+        let failed = error.clone().into_server_errors();
+        let first = failed.as_ref().and_then(|failed| failed.first()).map(|(_, error)| error.code());
+        match (error.kind(), error.code().or(first)) {
             (_, Some("WRONGTYPE")) => Self::Foreign,
             (_, Some("OOM" | "MISCONF" | "NOREPLICAS")) => Self::Refused,
             // A transaction is given up when one of its commands is refused.

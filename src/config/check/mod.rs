@@ -29,6 +29,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Findings {
     judge.addresses();
     judge.identity();
     judge.relay_control();
+    judge.sharing();
     judge.encryption();
     judge.waits();
     judge.dns_lists();
@@ -143,6 +144,15 @@ impl Judge<'_> {
         }
     }
 
+    fn sharing(&mut self) {
+        if self.config.rate.shared_rates && self.config.allowlist.shared.address.is_none() {
+            self.refuse(
+                "limits.shared_rates",
+                "hosts count together through the server that allowlist.shared names; name one, or write \"no\"",
+            );
+        }
+    }
+
     fn relay_control(&mut self) {
         let policy = &self.config.policy;
         if !policy.domains.any() && policy.relay.is_none() {
@@ -152,6 +162,12 @@ impl Judge<'_> {
 
     fn refuse(&mut self, key: &str, what: impl Into<String>) {
         self.findings.problems.push(Problem::of(self.origins, key, what));
+    }
+
+    /// Warns about a value that is not for showing.
+    fn warn_discreetly(&mut self, key: &str, what: impl Into<String>) {
+        let shown = Problem::of(self.origins, key, what);
+        self.findings.warnings.push(Warning(Problem { value: None, ..shown }));
     }
 
     fn warn(&mut self, key: &str, what: impl Into<String>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Judge;
 use crate::config::postfix::dead_lists;
 use crate::policy::{Argument, List, Verb};
-use crate::table::words;
+use crate::table::{Table, words};
 use crate::time;
 
 /// A client may give up after five minutes (RFC 5321 §4.5.3.2.1); many do much earlier.
@@ -58,6 +58,7 @@ impl Judge<'_> {
         let sites: Vec<String> = self.config.dnsbl.sites.iter().map(ToString::to_string).collect();
         self.scores(&sites);
         self.dead("dnsbl.sites", &sites);
+        self.keys(&sites);
         let mut asks = !sites.is_empty();
         for list in List::ALL {
             let lists = dns_lists_in(self.config.policy.list(list));
@@ -97,6 +98,29 @@ impl Judge<'_> {
         }
     }
 
+    /// Lists whose name holds a customer's key, and that have no other name to be shown.
+    fn keys(&mut self, sites: &[String]) {
+        let config = self.config;
+        // A table that cannot be read is somebody else's business.
+        let map = config.dnsbl.reply_map.as_ref().and_then(|spec| Table::load(spec, &config.base).ok());
+        let has_a_name =
+            |domain: &str| map.as_ref().is_some_and(|map| !matches!(map.lookup(domain), Ok(None)));
+        let mut told = Vec::new();
+        for site in sites {
+            let domain = site.split(['=', '*']).next().unwrap_or_default();
+            let Some(redacted) = redacted(domain).filter(|_| !has_a_name(domain)) else { continue };
+            if told.contains(&redacted) {
+                continue;
+            }
+            let what = format!(
+                "{redacted} seems to have a customer's key in its name, which clients, log and metrics would show; \
+                 give it another in dnsbl.reply_map"
+            );
+            self.warn_discreetly("dnsbl.sites", what);
+            told.push(redacted);
+        }
+    }
+
     fn dead(&mut self, key: &str, lists: &[String]) {
         for list in lists {
             let domain = list.split(['=', '*']).next().unwrap_or_default();
@@ -105,6 +129,20 @@ impl Judge<'_> {
             }
         }
     }
+}
+
+/// A domain without its label that looks like a key; `None` if it has none. Spamhaus' have 26 digits and letters, Abusix'
+/// 32 hexadecimal ones; no word of any language looks like that.
+fn redacted(domain: &str) -> Option<String> {
+    let is_key = |label: &str| {
+        label.len() >= 16
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && label.bytes().filter(u8::is_ascii_digit).count() >= 2
+    };
+    domain.split('.').any(is_key).then(|| {
+        let labels = domain.split('.').map(|label| if is_key(label) { "…" } else { label });
+        labels.collect::<Vec<_>>().join(".")
+    })
 }
 
 /// The DNS lists that a restriction list asks.

@@ -80,6 +80,9 @@ pub(super) fn sections<'a>(
                 "How often the log is told the highest counts of any client, as anvil(8) does; metrics show them, too."),
             key("rate_time_unit", one(&mut rate.rate_time_unit, time(Seconds, SECOND)),
                 "What rates are counted per, in whole seconds."),
+            key("shared_rates", one(&mut rate.shared_rates, yes_no()),
+                "Whether the hosts that share an allowlist (allowlist.shared) count together: connections, messages and \
+                 recipients per rate_time_unit. Each counts by itself, too, and alone while that server is away."),
             key("client_event_limit_exceptions", preset(event_limit_exceptions, word("networks, names, tables")),
                 "Clients that are not counted at all. Default: mynetworks."),
             key("client_ipv4_prefix_length", one(&mut rate.client_ipv4_prefix_length, number(1..=32)),
