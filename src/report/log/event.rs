@@ -84,9 +84,10 @@ where
             }
             // No time: the daemon knows it, and would have to guess whose zone this is.
             (Frame::Bsd, _) => writeln!(to, "<{}>{program}[{pid}]: {text}", priority(severity)),
+            // The journal ignores a field without an end of line, and the event's own goes when it is sent.
             (Frame::Journal, _) => writeln!(
                 to,
-                "PRIORITY={}\nSYSLOG_FACILITY={MAIL}\nSYSLOG_IDENTIFIER={program}\nSYSLOG_PID={pid}\nMESSAGE={text}",
+                "PRIORITY={}\nSYSLOG_FACILITY={MAIL}\nSYSLOG_IDENTIFIER={program}\nSYSLOG_PID={pid}\nMESSAGE={text}\n",
                 level(severity)
             ),
         }

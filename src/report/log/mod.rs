@@ -316,6 +316,8 @@ pub(super) mod tests {
         assert!(time.ends_with('Z') && time.contains('T'), "{time}");
         assert_eq!(rest, ["prescreen", &pid.to_string(), "-", "-", &format!("{text}\n")]);
         let entry = framed("journald", Format::Json);
+        let entry = entry.strip_suffix('\n').unwrap();
+        assert!(entry.ends_with("}\n"), "the journal ignores a field that does not end: {entry:?}");
         let fields: Vec<_> = entry.lines().map(|line| line.split_once('=').unwrap()).collect();
         let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, ["PRIORITY", "SYSLOG_FACILITY", "SYSLOG_IDENTIFIER", "SYSLOG_PID", "MESSAGE"]);
