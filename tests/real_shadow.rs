@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
@@ -219,6 +219,24 @@ fn what_is_wrong_with_it_is_said_and_there_is_never_more_than_one() {
     first.process.wait().unwrap();
     eventually("the place", || (prescreen.metric("prescreen_shadow_running", &[]) == 0.0).then_some(()));
     assert_eq!(ends(&right, &["--for", "1s"]).0, Some(0));
+}
+
+#[test]
+fn nobody_waits_for_one_that_cannot_keep_up_and_it_says_what_it_has_left_out() {
+    const TIMES: u64 = 50;
+    let prescreen = config().start();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let file = other(&prescreen, |config| {
+        config.set("dns.servers", &format!("['{}']", silent.local_addr().unwrap())).set("dns.timeout", "'1m'")
+    });
+    let shadow = Shadow::start(&file);
+    for _ in 0..TIMES {
+        assert_eq!(asks(&prescreen, client(77), "good@example.com").code, 250);
+    }
+    prescreen.await_connections(TIMES as f64);
+    let summary = shadow.summary();
+    assert_eq!((&summary["connections"], &summary["dropped"]), (&TIMES.into(), &TIMES.into()), "{summary}");
+    assert_eq!(prescreen.metric("prescreen_shadow_dropped_total", &[]), TIMES as f64);
 }
 
 #[test]

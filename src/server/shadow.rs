@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::house::House;
@@ -173,12 +173,21 @@ impl Comparison {
         }
         // From here on nobody hands over anything; what is here is compared, if that does not take long.
         self.give_back();
-        let limit = Instant::now() + LAST_WORDS;
-        while let Ok(Some(seen)) = timeout_at(limit, arrivals.recv()).await {
-            self.begin(seen, &mut work);
-            while work.len() >= AT_ONCE && work.join_next().await.is_some() {}
+        let finish = async {
+            loop {
+                while work.len() >= AT_ONCE && work.join_next().await.is_some() {}
+                let Some(seen) = arrivals.recv().await else { break };
+                self.begin(seen, &mut work);
+            }
+            while work.join_next().await.is_some() {}
+        };
+        let _ = timeout(LAST_WORDS, finish).await;
+        let mut dropped = arrivals.len();
+        work.abort_all();
+        while let Some(ended) = work.join_next().await {
+            dropped += usize::from(ended.is_err());
         }
-        let _ = timeout_at(limit, async { while work.join_next().await.is_some() {} }).await;
+        (0..dropped).for_each(|_| self.tally.lock().note_dropped(&self.house.shadow.counters));
         self.tell(0);
         let summary =
             self.tally.lock().summary(&self.name, self.begun.elapsed().as_secs(), self.shadow.blind_spots());
