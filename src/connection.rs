@@ -549,7 +549,7 @@ impl Pair<'_> {
         let settings = &visit.site.relay;
         let stop = std::future::pending();
         let transfer = match (visit.stream, backend) {
-            (Stream::Plain(client), Link::Clear(backend)) => {
+            (Stream::Plain(client), Link::Plain(backend)) => {
                 relay::splice(client, backend, early, settings, stop).await
             }
             (client, backend) => relay::copy(client, backend, early, settings, stop).await,

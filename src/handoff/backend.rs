@@ -10,11 +10,11 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::Link;
 use super::connect::connect;
 use super::content::Ready;
 use super::encryption::Encryption;
 use super::introduction::Client;
-use super::link::Link;
 use super::lockstep::{Conversation, Lost};
 use super::server::{Place, Server};
 use super::settings::{Identity, Settings};
@@ -72,7 +72,7 @@ impl Backend {
         let socket = timed(&server, Phase::Connect, connect(&server, &settings, &client)).await?;
         let client = client.over(&socket);
         let header = client.header(settings.identity);
-        let mut conversation = Conversation::new(Link::Clear(socket));
+        let mut conversation = Conversation::new(Link::Plain(socket));
         conversation
             .send(&header, settings.greeting_timeout)
             .await

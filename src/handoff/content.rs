@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::Link;
 use super::backend::{Backend, Outcome, is_done};
-use super::link::Link;
 use super::lockstep::Lost;
 use super::server::Place;
 use super::trouble::{Failure, Phase, Trouble};

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::Link;
 use super::encryption::NoTls;
-use super::link::Link;
 use super::trouble::{Failure, Phase, Trouble};
 use crate::smtp::reply::Reply;
 use crate::smtp::reply_reader::ReplyReader;
@@ -134,12 +134,12 @@ impl Conversation {
         name: &CertificateName,
         limit: Duration,
     ) -> Result<Self, NoTls> {
-        let Self { link: Link::Clear(socket), replies, .. } = self else { return Err(NoTls::Injected) };
+        let Self { link: Link::Plain(socket), replies, .. } = self else { return Err(NoTls::Injected) };
         if !replies.is_empty() {
             return Err(NoTls::Injected);
         }
         let tls = timeout(limit, connector.connect(name, socket)).await.map_err(|_| NoTls::Timeout)??;
-        Ok(Self::new(Link::Tls(Box::new(tls))))
+        Ok(Self::new(Link::Tls(Box::new(tls.into()))))
     }
 
     /// The way to the server, and what was read from it behind the last reply.

@@ -14,7 +14,6 @@ mod connect;
 mod content;
 mod encryption;
 mod introduction;
-mod link;
 mod lockstep;
 mod lone_dot;
 mod probe;
@@ -33,7 +32,6 @@ pub use backend::Backend;
 pub use backends::Backends;
 pub use content::{Begun, Ready};
 pub use encryption::BackendTls;
-pub use link::Link;
 pub use lone_dot::LoneDot;
 pub use server::{Health, Place};
 pub use session::Handoff;
@@ -44,6 +42,11 @@ pub use verify::AddressProbe;
 
 use crate::dialogue::{Checked, Passthrough};
 use crate::screen::Passed;
+use crate::tls::Stream;
+use crate::wire::Socket;
+
+/// The way to a server: a socket, or TLS over one.
+pub type Link = Stream<Socket>;
 
 /// Why the backend may be opened.
 #[derive(Clone, Copy, Debug)]

@@ -81,7 +81,7 @@ impl Acceptor {
     pub async fn accept(&self, socket: TcpStream) -> Result<Stream, HandshakeError> {
         let done = timeout(self.time_limit, self.handshake(socket)).await;
         let (ended, result) = match done {
-            Ok(Some(tls)) => (kind(&tls), Ok(Stream::Tls(Box::new(tls)))),
+            Ok(Some(tls)) => (kind(&tls), Ok(Stream::Tls(Box::new(tls.into())))),
             Ok(None) => (Handshake::Failed, Err(HandshakeError::Failed)),
             Err(_) => (Handshake::TimedOut, Err(HandshakeError::Timeout)),
         };

@@ -1,4 +1,4 @@
-//! A client's stream: in clear, or inside TLS.
+//! A stream in clear, or inside TLS: a client's, or the way to a server.
 
 use std::io;
 use std::pin::Pin;
@@ -7,20 +7,20 @@ use std::task::{Context, Poll, ready};
 use rustls::{CipherSuite, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// A client's stream: in clear, or inside TLS.
+/// A stream in clear, or inside TLS; a client's is one of TCP.
 #[derive(Debug)]
-pub enum Stream {
-    /// As accepted.
-    Plain(TcpStream),
+pub enum Stream<S = TcpStream> {
+    /// A socket, which the kernel can splice.
+    Plain(S),
     /// After STARTTLS. Boxed: a waiting connection should be small.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<S>>),
 }
 
-impl Stream {
+impl<S> Stream<S> {
     /// The socket below.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &S {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(tls) => tls.get_ref().0,
@@ -53,12 +53,12 @@ fn openssl_name(suite: CipherSuite) -> String {
     name.strip_suffix("POLY1305-SHA256").map(|rest| format!("{rest}POLY1305")).unwrap_or(name)
 }
 
-impl AsyncRead for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            // Few clients say goodbye in TLS. In SMTP a message that is cut off is told by the dot that is missing,
-            // so the end of the connection is as good an end as any.
+            // Few say goodbye in TLS. In SMTP a message that is cut off is told by the dot that is missing, and a reply
+            // says by itself where it ends, so the end of the connection is as good an end as any.
             Self::Tls(tls) => match ready!(Pin::new(tls).poll_read(cx, buf)) {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
                 read => Poll::Ready(read),
@@ -67,7 +67,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),

@@ -158,7 +158,7 @@ impl Writer {
         change: Change,
     ) -> RedisResult<()> {
         let name = name(&self.prefix, key);
-        match change {
+        let (erase, fields, until) = match change {
             Change::Passed(began) => {
                 let revoked: Value =
                     redis::cmd("HGET").arg(&name).arg("revoked").query_async(connection).await?;
@@ -168,45 +168,32 @@ impl Writer {
                     return Ok(());
                 }
                 let Some(record) = memory.hot.get(&key) else { return Ok(()) };
-                let until = forgotten_at(&record, &self.lifetimes);
-                let fields = entry::passes(key, &record);
-                redis::pipe()
-                    .atomic()
-                    .cmd("HDEL")
-                    .arg(&name)
-                    .arg("revoked")
-                    .ignore()
-                    .cmd("HSET")
-                    .arg(&name)
-                    .arg(fields)
-                    .ignore()
-                    .cmd("EXPIREAT")
-                    .arg(&name)
-                    .arg(until)
-                    .ignore()
-                    .query_async(connection)
-                    .await
+                let revocation = redis::cmd("HDEL").arg(&name).arg("revoked").to_owned();
+                (revocation, entry::passes(key, &record), forgotten_at(&record, &self.lifetimes))
             }
             Change::Revoked(at) => {
-                let until = revocation_forgotten_at(at, &self.lifetimes);
-                let fields = entry::revocation(key, seconds(at));
-                redis::pipe()
-                    .atomic()
-                    .cmd("DEL")
-                    .arg(&name)
-                    .ignore()
-                    .cmd("HSET")
-                    .arg(&name)
-                    .arg(fields)
-                    .ignore()
-                    .cmd("EXPIREAT")
-                    .arg(&name)
-                    .arg(until)
-                    .ignore()
-                    .query_async(connection)
-                    .await
+                let everything = redis::cmd("DEL").arg(&name).to_owned();
+                (
+                    everything,
+                    entry::revocation(key, seconds(at)),
+                    revocation_forgotten_at(at, &self.lifetimes),
+                )
             }
-        }
+        };
+        redis::pipe()
+            .atomic()
+            .add_command(erase)
+            .ignore()
+            .cmd("HSET")
+            .arg(&name)
+            .arg(fields)
+            .ignore()
+            .cmd("EXPIREAT")
+            .arg(&name)
+            .arg(until)
+            .ignore()
+            .query_async(connection)
+            .await
     }
 }
 
