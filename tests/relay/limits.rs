@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use nix::unistd::{Uid, geteuid, pipe, setuid};
 use prescreen::relay::{Early, How, Settings, totals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Builder;
 
 use crate::rig::{Backend, Random, Rig, assert_same, hear};
 
@@ -55,6 +58,50 @@ async fn aborted_relays_leave_nothing_behind() {
     // And no later mail finds anything of them in its pipe.
     let sent = bulk(Settings::default()).await;
     assert!(sent > 0, "not spliced");
+}
+
+/// Three hundred pairs that have talked and now wait: neither side's bytes, timers nor pipes wake the worker.
+#[test]
+fn idle_pairs_wake_nobody() {
+    if !is_alone("limits::idle_pairs_wake_nobody") {
+        return;
+    }
+    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("relays").enable_all().build();
+    let runtime = runtime.unwrap();
+    let talked = async {
+        let mut rigs = Vec::new();
+        for _ in 0..300 {
+            let mut rig = Rig::start(Settings::default(), Backend::Tcp, Early::default()).await;
+            let mut heard = [0; 5];
+            rig.client.write_all(b"hello").await.unwrap();
+            rig.backend.read_exact(&mut heard).await.unwrap();
+            rig.backend.write_all(&heard).await.unwrap();
+            rig.client.read_exact(&mut heard).await.unwrap();
+            rigs.push(rig);
+        }
+        rigs
+    };
+    let _rigs = runtime.block_on(talked);
+    // On a busy machine the worker may be late in going to sleep; who is woken again and again never does.
+    let is_quiet = || {
+        let before = wake_ups("relays");
+        thread::sleep(Duration::from_millis(300));
+        wake_ups("relays") == before
+    };
+    assert!((0..20).any(|_| is_quiet()), "something wakes the worker");
+}
+
+/// How often the threads of this name were woken.
+fn wake_ups(name: &str) -> u64 {
+    let threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
+    threads
+        .filter(|thread| fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.trim() == name))
+        .map(|thread| {
+            let status = fs::read_to_string(thread.join("status")).unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.unwrap().trim().parse::<u64>().unwrap()
+        })
+        .sum()
 }
 
 /// Once an ordinary user has used up his pages, pipes have 8 KiB: everything is copied, and counted.
