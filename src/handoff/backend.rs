@@ -37,6 +37,8 @@ pub struct Backend {
     pub(super) settings: Arc<Settings>,
     /// The HELO that was accepted.
     helo: Option<Helo>,
+    /// Whether it may be sent a command before it has answered another.
+    pipelines: bool,
     /// The transaction that is open.
     pub(super) transaction: Option<u64>,
     /// Whether a MAIL was said, even in vain, of which the server may remember something: Postfix holds the SIZE of one
@@ -95,8 +97,19 @@ impl Backend {
     /// Nothing has been said but greetings.
     pub(super) fn over(server: Arc<Server>, settings: Arc<Settings>, conversation: Conversation) -> Self {
         let (helo, transaction, needs_rset, told, unheard) = (None, None, false, None, None);
-        let place = None;
-        Self { server, conversation, settings, helo, transaction, needs_rset, told, unheard, place }
+        let (pipelines, place) = (false, None);
+        Self {
+            server,
+            conversation,
+            settings,
+            helo,
+            pipelines,
+            transaction,
+            needs_rset,
+            told,
+            unheard,
+            place,
+        }
     }
 
     /// The server's greeting.
@@ -131,16 +144,28 @@ impl Backend {
         if let Some(refusal) = self.introduce(checked.helo()).await? {
             return Ok(refusal);
         }
-        if !self.has_open(checked.transaction()) {
-            self.forget_transaction().await?;
-            self.needs_rset = true;
-            let reply = self.ask(Phase::Envelope, &format!("MAIL {}", checked.mail().argument)).await?;
-            if !is_done(&reply) {
-                return Ok(reply);
-            }
-            self.transaction = Some(checked.transaction());
+        let rcpt = format!("RCPT {}", checked.rcpt().argument);
+        if self.has_open(checked.transaction()) {
+            return self.ask(Phase::Envelope, &rcpt).await;
         }
-        self.ask(Phase::Envelope, &format!("RCPT {}", checked.rcpt().argument)).await
+        self.forget_transaction().await?;
+        self.needs_rset = true;
+        let mail = format!("MAIL {}", checked.mail().argument);
+        let (said, answer) = if self.pipelines {
+            let [said, answer] = self.ask_both(Phase::Envelope, [&mail, &rcpt]).await?;
+            (said, Some(answer))
+        } else {
+            (self.ask(Phase::Envelope, &mail).await?, None)
+        };
+        // Whatever was said to a recipient of no mail is no answer.
+        if !is_done(&said) {
+            return Ok(said);
+        }
+        self.transaction = Some(checked.transaction());
+        match answer {
+            Some(answer) => Ok(answer),
+            None => self.ask(Phase::Envelope, &rcpt).await,
+        }
     }
 
     /// Whether the transaction is open here.
@@ -164,8 +189,11 @@ impl Backend {
                 _ => Err(Failure::rejected(Phase::Helo, reply)),
             };
         }
+        self.pipelines = false;
         if helo.protocol == Protocol::Esmtp {
-            self.server.offered(Capabilities::from_reply(&reply));
+            let offer = Capabilities::from_reply(&reply);
+            self.pipelines = offer.offers("PIPELINING");
+            self.server.offered(offer);
         }
         // HELO and EHLO begin anew (RFC 5321 §4.1.4).
         (self.transaction, self.needs_rset) = (None, false);
@@ -185,10 +213,14 @@ impl Backend {
 
     /// Asks a command that is done or refused; 3xx makes no sense of any of them.
     pub(super) async fn ask(&mut self, phase: Phase, command: &str) -> Outcome<Reply> {
-        self.ask_with(phase, command, &[]).await.and_then(|reply| match reply.code() {
-            300..400 => Err(Failure { phase, trouble: Trouble::Malformed, reply: Some(reply) }),
-            _ => Ok(reply),
-        })
+        self.ask_with(phase, command, &[]).await.and_then(|reply| decided(phase, reply))
+    }
+
+    /// Asks two of them at once.
+    async fn ask_both(&mut self, phase: Phase, commands: [&str; 2]) -> Outcome<[Reply; 2]> {
+        let asked = self.conversation.ask_both(commands, self.settings.command_timeout);
+        let [first, second] = timed(&self.server, phase, asked).await?;
+        Ok([decided(phase, first)?, decided(phase, second)?])
     }
 
     /// Asks any command, `payload` behind its line.
@@ -238,6 +270,14 @@ impl Backend {
             let _ = self.conversation.ask("QUIT", &[], QUIT_LIMIT).await;
             drop(permit);
         });
+    }
+}
+
+/// A reply that means something to a command which is done or refused.
+fn decided(phase: Phase, reply: Reply) -> Outcome<Reply> {
+    match reply.code() {
+        300..400 => Err(Failure { phase, trouble: Trouble::Malformed, reply: Some(reply) }),
+        _ => Ok(reply),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A server may take what waits behind a command for an attack (Postfix's `smtpd_forbid_unauth_pipelining`), and we
 //! take what it says unasked for the loss of step that it is: a reply too many, believed once, would answer every
-//! later command with the reply to the one before it.
+//! later command with the reply to the one before it. The one exception is a pair of commands that a server has asked
+//! for itself, by offering PIPELINING.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -84,6 +85,19 @@ impl Conversation {
         self.reply(limit).await
     }
 
+    /// Sends two commands at once to a server that has offered PIPELINING (RFC 2920 §3.1); waits for both replies.
+    pub(super) async fn ask_both(
+        &mut self,
+        commands: [&str; 2],
+        limit: Duration,
+    ) -> Result<[Reply; 2], Lost> {
+        let [first, second] = commands;
+        self.say(first, &[second.as_bytes(), b"\r\n"].concat(), limit).await?;
+        let first = self.reply(limit).await?;
+        self.promise();
+        Ok([first, self.reply(limit).await?])
+    }
+
     /// Sends one command with its payload behind it; more of it may follow before the reply.
     pub(super) async fn say(&mut self, command: &str, payload: &[u8], limit: Duration) -> Result<(), Lost> {
         debug_assert!(!command.contains(['\r', '\n']), "a command that is two: {command:?}");
@@ -92,7 +106,7 @@ impl Conversation {
         self.send(&[command.as_bytes(), b"\r\n", payload].concat(), limit).await
     }
 
-    /// Content follows, which will be answered.
+    /// Content follows, which will be answered, or another reply.
     pub(super) fn promise(&mut self) {
         self.asked = true;
     }

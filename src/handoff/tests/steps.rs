@@ -169,6 +169,38 @@ async fn what_the_lists_prepend_is_a_chunk_of_its_own_before_the_clients() {
 }
 
 #[tokio::test]
+async fn a_server_that_offers_pipelining_gets_mail_and_the_first_recipient_at_once() {
+    let server = Server::start(&["
+        > 220 b
+        < EHLO client.example
+        = 250-b\\r\\n250 PIPELINING\\r\\n
+        < MAIL FROM:<a@b>\\r\\nRCPT TO:<one@x>
+        > 550 5.7.1 not from there
+        > 503 5.5.1 no mail
+        < RSET
+        > 250 2.0.0 ok
+        < MAIL FROM:<b@b>\\r\\nRCPT TO:<one@x>
+        > 250 2.1.0 ok
+        > 250 2.1.5 good
+        < RCPT TO:<two@x>
+        > 250 2.1.5 good
+        < QUIT
+        .
+        "])
+    .await;
+    let mut handoff = handoff(&settings(&[&server]));
+    let mut client = Client::new();
+    client.mail("a@b");
+    assert_eq!(client.asks(&mut handoff, "one@x").await, "550 5.7.1 not from there");
+    client.say("RSET");
+    client.mail("b@b");
+    assert_eq!(client.asks(&mut handoff, "one@x").await, "250 2.1.5 good");
+    assert_eq!(client.asks(&mut handoff, "two@x").await, "250 2.1.5 good");
+    drop(handoff);
+    server.done().await;
+}
+
+#[tokio::test]
 async fn starttls_is_replayed_behind_ehlo() {
     let server = Server::start(&["
         > 220 b
