@@ -28,7 +28,7 @@ use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Link, Place, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
 use crate::policy::{Carry, ClientNames, Names, Policy, Stage, Trace};
-use crate::proxy_protocol::{self, Endpoints, Header, Origin, Parsed};
+use crate::proxy_protocol::{self, Header, Origin, Parsed};
 use crate::rate::{self, Exceeded, Limit, Rates};
 use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
@@ -87,15 +87,14 @@ pub enum Door {
 pub struct Arrival {
     /// The socket.
     pub socket: TcpStream,
-    /// Its two ends, as the kernel knows them.
-    pub ends: Endpoints,
     /// What the listener asks for.
     pub door: Arc<Door>,
     /// The seat that was taken for it.
     pub seat: Seat,
 }
 
-/// Serves one client from its first byte to the last, and tells `report` what happens.
+/// Serves one client from its first byte to the last. `report` knows its two ends as the kernel does, and is told
+/// what happens.
 ///
 /// Once `drain` is called for, a client that still talks is told 421, and a relay goes on.
 pub async fn serve(arrival: Box<Arrival>, site: &Site, drain: &CancellationToken, report: &mut Report) {
@@ -112,7 +111,6 @@ pub async fn serve(arrival: Box<Arrival>, site: &Site, drain: &CancellationToken
 struct Visit<'a> {
     stream: Stream,
     input: LineBuffer,
-    ends: Endpoints,
     seat: Seat,
     site: &'a Site,
     drain: &'a CancellationToken,
@@ -158,16 +156,16 @@ impl<'a> Visit<'a> {
         drain: &'a CancellationToken,
         report: &'a mut Report,
     ) -> (Box<Self>, Arc<Door>) {
-        let Arrival { socket, ends, door, seat } = *arrival;
+        let Arrival { socket, door, seat } = *arrival;
         let (stream, input) = (Stream::Plain(socket), LineBuffer::new());
-        (Box::new(Self { stream, input, ends, seat, site, drain, report }), door)
+        (Box::new(Self { stream, input, seat, site, drain, report }), door)
     }
 
     /// Who is it? Reads the PROXY header, where the listener asks for one. Anything wrong with it ends the
     /// connection without a greeting: a client that may name itself may name anybody.
     async fn announced(&mut self, door: &Door) -> Result<Guest, Ended> {
         let Door::Announced { trusted, time_limit } = door else { return Ok(Guest::Client) };
-        let peer = self.ends.client.ip().to_canonical();
+        let peer = self.client().to_canonical();
         if !trusted.iter().any(|network| network.contains(&peer)) {
             return Err(Ended(Outcome::BadProxyHeader));
         }
@@ -175,7 +173,6 @@ impl<'a> Visit<'a> {
         let header = header.map_err(|_| Ended(Outcome::BadProxyHeader))??;
         match header.origin {
             Origin::Proxied(ends) => {
-                self.ends = ends;
                 self.report.announced(ends);
                 Ok(Guest::Client)
             }
@@ -203,7 +200,7 @@ impl<'a> Visit<'a> {
     /// May it come in? Then the tests before the greeting, and what they lead to.
     async fn admitted(mut self: Box<Self>, guest: Guest) -> Result<Outcome, Ended> {
         self.report.admitted();
-        let client = self.ends.client.ip();
+        let client = self.client();
         let place = match self.site.rates.connect(client, Instant::now()) {
             Ok(place) => place,
             Err(exceeded) => return Err(self.too_many(exceeded).await),
@@ -217,17 +214,27 @@ impl<'a> Visit<'a> {
             Guest::Client => self.screened(&mut presence).await,
             Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
         };
-        // Boxed, because a dialogue is large: who waits for a greeting, or is relayed, does not pay for it.
-        let pair = match verdict {
-            Verdict::Forward(passed) => Box::pin(self.forward(&passed)).await?,
-            Verdict::Converse(screened) => Box::pin(self.converse(screened, &mut presence, &place)).await?,
+        let pair = self.led_to(verdict, &mut presence, &place).await?;
+        Ok(pair.relay().await)
+    }
+
+    /// What the tests before the greeting have led to.
+    async fn led_to(
+        self: Box<Self>,
+        verdict: Verdict,
+        presence: &mut Presence,
+        place: &rate::Connection,
+    ) -> Result<Pair<'a>, Ended> {
+        match verdict {
+            // Boxed, because a dialogue is large: who waits for a greeting, or is relayed, does not pay for it.
+            Verdict::Forward(passed) => Box::pin(self.forward(&passed)).await,
+            Verdict::Converse(screened) => Box::pin(self.converse(screened, presence, place)).await,
             Verdict::Refuse(reply) => {
                 let farewell = self.farewell();
-                return Err(self.refuse(reply, farewell).await);
+                Err(self.refuse(reply, farewell).await)
             }
-            Verdict::HungUp => return Err(Ended(Outcome::HungUp)),
-        };
-        Ok(pair.relay().await)
+            Verdict::HungUp => Err(Ended(Outcome::HungUp)),
+        }
     }
 
     /// Counts what the rate limits are about: MAIL, and recipients.
@@ -258,7 +265,7 @@ impl<'a> Visit<'a> {
     /// The tests before the greeting.
     async fn screened(&mut self, presence: &mut Presence) -> Verdict {
         let site = self.site;
-        let address = self.ends.client.ip();
+        let address = self.client();
         let access = match site.allowlist.order(address) {
             Some(Order::Allow) => Access::Permit,
             Some(Order::Deny) => Access::Reject,
@@ -296,7 +303,7 @@ impl<'a> Visit<'a> {
         let id = self.report.id().to_string();
         let names = ClientNames::default();
         let names = self.names_for_backend(&names).await;
-        match self.site.backends.open(Proof::Passed(passed), self.ends, names, &id).await {
+        match self.site.backends.open(Proof::Passed(passed), self.report.ends(), names, &id).await {
             Ok(backend) => {
                 self.report.handed_over(HandOff {
                     server: Some(backend.server().to_owned()),
@@ -322,18 +329,18 @@ impl<'a> Visit<'a> {
     ) -> Result<Pair<'a>, Ended> {
         self.seat.converse();
         self.report.reached(State::Dialogue);
-        let (site, client) = (self.site, self.ends.client);
+        let (site, ends) = (self.site, self.report.ends());
         let id = self.report.id().to_string();
-        let mut handoff = Handoff::new(Arc::clone(&site.backends), self.ends, id.clone());
+        let mut handoff = Handoff::new(Arc::clone(&site.backends), ends, id.clone());
         let names = ClientNames::default();
         let offer = self.offer(&names).await;
         self.report.watched(&screened);
-        let peer = Peer { client, server: self.ends.server, names, id };
+        let peer = Peer { client: ends.client, server: ends.server, names, id };
         let mut session = Session::new(Arc::clone(&site.dialogue), peer, screened, offer);
 
         let talked = self.talk(&mut session, &mut handoff, place).await;
         // However it ended: a pass counts although the client hung up, and so does a failure.
-        remember(presence, client.ip(), &session);
+        remember(presence, ends.client.ip(), &session);
         let (mut visit, talked) = talked?;
         let rest = visit.input.take();
         let (ready, outcome) = match talked {
@@ -368,7 +375,7 @@ impl<'a> Visit<'a> {
         let site = self.site;
         let mut carry = Carry::default();
         if site.dialogue.wants_names() {
-            Box::pin(site.policy.names(&session.peer().names, self.ends.client.ip())).await;
+            Box::pin(site.policy.names(&session.peer().names, self.client())).await;
         }
         let mut step = session.greet();
         loop {
@@ -462,7 +469,7 @@ impl<'a> Visit<'a> {
         if !self.site.backends.wants_names() {
             return None;
         }
-        Some(names.of(self.ends.client.ip(), &self.site.resolver).await)
+        Some(names.of(self.client(), &self.site.resolver).await)
     }
 
     /// Asks the backend for a recipient; the first one opens it.
@@ -483,6 +490,10 @@ impl<'a> Visit<'a> {
         let server = answer.as_ref().ok().and_then(|_| handoff.server()).map(str::to_owned);
         self.report.handed_over(HandOff { server, took: begun.elapsed() });
         answer
+    }
+
+    fn client(&self) -> IpAddr {
+        self.report.ends().client.ip()
     }
 
     /// How it ends where nothing is held against the client; what is, the report knows.
@@ -532,7 +543,7 @@ impl<'a> Visit<'a> {
     /// Says why not, and closes.
     async fn refuse(mut self: Box<Self>, reply: Reply, outcome: Outcome) -> Ended {
         let id = self.report.id().to_string();
-        let reply = self.site.dialogue.dress(reply, self.ends, &id);
+        let reply = self.site.dialogue.dress(reply, self.report.ends(), &id);
         if let Err(gone) = self.say(slice::from_ref(&reply), None).await {
             return gone;
         }

@@ -386,6 +386,10 @@ impl Allowlist {
 
     fn store_at(&self, key: Key, record: Record, now: SystemTime) {
         let record = record.clamped(now, self.lifetimes.longest_ttl());
+        // Most clients come again with nothing new to tell.
+        if self.hot.get(&key).is_some_and(|known| record.merged(&known) == known) {
+            return;
+        }
         self.hot.entry(key).and_upsert_with(|known| match known {
             Some(known) => record.merged(known.value()),
             None => record,

@@ -134,9 +134,12 @@ impl fmt::Display for Key {
 }
 
 /// Until when each test counts as passed; whole seconds since the epoch, 0 = never passed.
+///
+/// 32 bits, because every connection that waits holds some of these: they last until 2106, and who passes beyond
+/// that passes until then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    expires: [u64; 5],
+    expires: [u32; 5],
 }
 
 impl Record {
@@ -148,7 +151,7 @@ impl Record {
 
     /// Whether `test` is passed at `now`.
     pub fn passed(&self, test: Test, now: SystemTime) -> bool {
-        self.expires[test as usize] > seconds(now)
+        self.stamp(test) > seconds(now)
     }
 
     /// Whether `test` was ever passed.
@@ -158,18 +161,18 @@ impl Record {
 
     /// Until when `test` counts as passed; `None` = never passed.
     pub fn expires(&self, test: Test) -> Option<SystemTime> {
-        let stamp = self.expires[test as usize];
+        let stamp = self.stamp(test);
         if stamp == 0 { None } else { SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(stamp)) }
     }
 
     /// When `test` ceases to count, in seconds since the epoch; 0 = never passed.
     pub(super) fn stamp(&self, test: Test) -> u64 {
-        self.expires[test as usize]
+        self.expires[test as usize].into()
     }
 
     /// Lets `test` count until `stamp`, whatever was before.
     pub(super) fn expire(&mut self, test: Test, stamp: u64) {
-        self.expires[test as usize] = stamp;
+        self.expires[test as usize] = bounded(stamp);
     }
 
     /// Whether any pass still counts.
@@ -180,7 +183,7 @@ impl Record {
     /// Notes that `test` was passed at `now` and counts for `ttl`; never shortens an earlier pass.
     pub fn pass(&mut self, test: Test, now: SystemTime, ttl: Duration) {
         let slot = &mut self.expires[test as usize];
-        *slot = (*slot).max(seconds(now).saturating_add(ttl.as_secs()));
+        *slot = (*slot).max(bounded(seconds(now).saturating_add(ttl.as_secs())));
     }
 
     /// Test by test the longer of two passes: what two sessions of one client have learnt together.
@@ -194,7 +197,7 @@ impl Record {
     /// No stamp further ahead than `longest`: nothing passes for longer than that, so a stamp beyond it comes from
     /// a clock that has been set back since, or from another host's.
     pub(super) fn clamped(mut self, now: SystemTime, longest: Duration) -> Self {
-        let bound = seconds(now).saturating_add(longest.as_secs());
+        let bound = bounded(seconds(now).saturating_add(longest.as_secs()));
         for stamp in &mut self.expires {
             *stamp = (*stamp).min(bound);
         }
@@ -210,14 +213,14 @@ impl Record {
 
     /// When the last of its passes expires, in seconds since the epoch.
     pub(super) fn last_expiry(&self) -> u64 {
-        self.expires.into_iter().max().unwrap_or(0)
+        self.expires.into_iter().max().unwrap_or(0).into()
     }
 
     /// The record in the store: version, then the stamps, little-endian.
     pub(super) fn encode(&self) -> [u8; Self::SIZE] {
         let mut octets = [Self::VERSION; Self::SIZE];
         for (slot, stamp) in octets[1..].chunks_exact_mut(8).zip(self.expires) {
-            slot.copy_from_slice(&stamp.to_le_bytes());
+            slot.copy_from_slice(&u64::from(stamp).to_le_bytes());
         }
         octets
     }
@@ -227,7 +230,7 @@ impl Record {
         let [Self::VERSION, stamps @ ..] = octets else { return None };
         let mut expires = [0; 5];
         for (stamp, slot) in expires.iter_mut().zip(stamps.chunks_exact(8)) {
-            *stamp = u64::from_le_bytes(slot.try_into().ok()?);
+            *stamp = bounded(u64::from_le_bytes(slot.try_into().ok()?));
         }
         Some(Self { expires })
     }
@@ -236,6 +239,11 @@ impl Record {
 /// Since the epoch.
 pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// No later than a record can say.
+fn bounded(stamp: u64) -> u32 {
+    u32::try_from(stamp).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -315,6 +323,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pass_that_never_ends_lasts_as_long_as_a_record_can_say() {
+        let mut record = Record::default();
+        record.pass(Test::Dnsbl, at(1_000), Duration::MAX);
+        assert_eq!(record.expires(Test::Dnsbl), Some(at(u32::MAX.into())));
+        assert_eq!(Record::decode(record.encode()), Some(record));
+    }
+
+    #[test]
     fn a_record_of_another_version_is_not_read() {
         let mut octets = Record::default().encode();
         octets[0] = 2;
@@ -323,7 +339,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_what_is_read(stamps: [u64; 5], bits: u128, v4: u32, prefix in 0..=128u8) {
+        fn what_is_written_is_what_is_read(stamps: [u32; 5], bits: u128, v4: u32, prefix in 0..=128u8) {
             let record = Record { expires: stamps };
             prop_assert_eq!(Record::decode(record.encode()), Some(record));
             let prefixes = Prefixes { ipv4: prefix.min(32), ipv6: prefix };
@@ -334,10 +350,10 @@ mod tests {
         }
 
         #[test]
-        fn merging_loses_no_pass(a: [u64; 5], b: [u64; 5], now: u64) {
+        fn merging_loses_no_pass(a: [u32; 5], b: [u32; 5], now: u32) {
             let merged = Record { expires: a }.merged(&Record { expires: b });
             for test in Test::ALL {
-                let now = at(now >> 1);
+                let now = at(now.into());
                 let either = Record { expires: a }.passed(test, now) || Record { expires: b }.passed(test, now);
                 prop_assert_eq!(merged.passed(test, now), either);
             }

@@ -24,7 +24,7 @@ impl Visit<'_> {
 
     /// A list that cannot be asked requires nothing: that is no fault of the client's, and it may have no TLS.
     async fn encryption(&self, names: &ClientNames) -> Encryption {
-        let (list, client) = (self.site.tls_required.current(), self.ends.client.ip());
+        let (list, client) = (self.site.tls_required.current(), self.client());
         let name = match list.has_names() {
             true => names.of(client, &self.site.resolver).await.name.as_deref(),
             false => None,

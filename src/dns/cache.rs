@@ -131,7 +131,8 @@ impl State {
             return Answer::Temporary(Trouble::Busy);
         };
         let start = Instant::now();
-        let answer = self.servers.lookup(question, deadline).await;
+        // Boxed, because a query is large: who waits for a slot does not pay for it.
+        let answer = Box::pin(self.servers.lookup(question, deadline)).await;
         self.counters.latency.record(start.elapsed());
         answer
     }

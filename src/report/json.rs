@@ -1,11 +1,15 @@
 //! A report as one JSON object: every fact, bounded.
 
-use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::line::{self, Client};
 use super::text::{REPLY, excerpt, printable, printable_up_to};
-use super::{Finding, Outcome, Report};
+use super::{Finding, Id, Outcome, Report, Talk};
 use crate::dialogue::{self, Envelope, RefusedBy};
 use crate::policy::Cause;
 use crate::relay::{How, Moved, Side, Transfer};
@@ -14,16 +18,17 @@ use crate::screen::{self, History};
 /// The facts, in the order in which a reader wants them.
 #[derive(Serialize)]
 struct Facts<'a> {
-    id: String,
+    #[serde(serialize_with = "text")]
+    id: Id,
     outcome: &'static str,
     /// What it would have been, had everything been enforced that was only observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     would_have: Option<&'static str>,
-    client: String,
+    client: IpAddr,
     port: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
-    server: String,
+    server: IpAddr,
     server_port: u16,
     stage: &'static str,
     /// Seconds.
@@ -34,24 +39,77 @@ struct Facts<'a> {
     /// `new` or `old`, once all tests were passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     passed: Option<&'static str>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    tests: Map<String, Value>,
+    #[serde(serialize_with = "tests", skip_serializing_if = "no_tests")]
+    tests: &'a Report,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dnsbl: Option<Value>,
+    dnsbl: Option<Dnsbl<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Value>,
-    #[serde(flatten)]
-    envelope: Map<String, Value>,
+    tls: Option<Tls<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    helo: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Recipients<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     accepted: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    handoff: Option<Value>,
+    handoff: Option<HandedOver<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    relay: Option<Value>,
+    relay: Option<Relayed>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<Value>,
     #[serde(skip_serializing_if = "is_zero")]
     more_events: u32,
+}
+
+#[derive(Serialize)]
+struct Dnsbl<'a> {
+    score: i64,
+    hits: Vec<Hit<'a>>,
+    unanswered: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Hit<'a> {
+    list: &'a str,
+    answers: &'a [Ipv4Addr],
+}
+
+#[derive(Serialize)]
+struct Tls<'a> {
+    protocol: &'a str,
+    cipher: &'a str,
+    bits: u16,
+}
+
+/// All that were accepted, or else the one that was refused.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Recipients<'a> {
+    Accepted(&'a [String]),
+    Refused(String),
+}
+
+#[derive(Serialize)]
+struct HandedOver<'a> {
+    server: Option<&'a str>,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Relayed {
+    to_backend: Bytes,
+    to_client: Bytes,
+    ended: Cow<'static, str>,
+}
+
+#[derive(Serialize)]
+struct Bytes {
+    copied: u64,
+    spliced: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref)] // serde passes references
@@ -59,41 +117,50 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+fn text<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+fn tests<S: Serializer>(report: &&Report, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(report.tests().map(|(test, result)| (test.as_str(), result.as_str())))
+}
+
+fn no_tests(report: &&Report) -> bool {
+    report.tests().next().is_none()
+}
+
 /// The object, on one line.
 pub(super) fn of(report: &Report) -> String {
-    let ends = report.ends;
+    let (ends, talk) = (report.ends(), report.talk.as_deref());
+    let envelope = talk.and_then(|talk| talk.envelope.as_ref());
     let facts = Facts {
-        id: report.id.to_string(),
+        id: report.id(),
         outcome: report.outcome().map_or("", |outcome| outcome.as_str()),
         would_have: report.would_have().map(Outcome::as_str),
-        client: ends.client.ip().to_canonical().to_string(),
+        client: ends.client.ip().to_canonical(),
         port: ends.client.port(),
-        name: report.name.as_deref(),
-        server: ends.server.ip().to_canonical().to_string(),
+        name: talk.and_then(|talk| talk.name.as_deref()),
+        server: ends.server.ip().to_canonical(),
         server_port: ends.server.port(),
-        stage: report.stage.as_str(),
+        stage: report.stage().as_str(),
         duration: seconds(report.duration().unwrap_or_default()),
         waited: report.waited.map(seconds),
         passed: report.history.map(|history| match history {
             History::New => "new",
             History::Old => "old",
         }),
-        tests: report
-            .tests()
-            .map(|(test, result)| (test.as_str().to_owned(), result.as_str().into()))
-            .collect(),
-        dnsbl: report.score.as_ref().map(score),
-        tls: report
-            .tls
-            .as_ref()
-            .map(|tls| json!({"protocol": tls.protocol, "cipher": tls.cipher, "bits": tls.bits})),
-        envelope: envelope(report),
-        accepted: report.accepted,
+        tests: report,
+        dnsbl: report.score().map(Dnsbl::of),
+        tls: report.tls().map(|tls| Tls { protocol: &tls.protocol, cipher: &tls.cipher, bits: tls.bits }),
+        helo: envelope.and_then(|envelope| envelope.helo.as_deref()).map(printable),
+        protocol: envelope.map(|envelope| envelope.protocol.as_str()),
+        from: envelope.and_then(|envelope| envelope.sender.as_deref()).map(printable),
+        to: talk.and_then(Recipients::of),
+        accepted: talk.map_or(0, |talk| talk.accepted),
         handoff: report
-            .handoff
-            .as_ref()
-            .map(|handoff| json!({"server": handoff.server, "seconds": seconds(handoff.took)})),
-        relay: report.transfer.as_ref().map(transfer),
+            .handoff()
+            .map(|handoff| HandedOver { server: handoff.server.as_deref(), seconds: seconds(handoff.took) }),
+        relay: report.transfer().map(Relayed::of),
         events: report.findings.iter().filter_map(|(at, finding)| event(seconds(*at), finding)).collect(),
         more_events: report.untold,
     };
@@ -105,23 +172,44 @@ fn seconds(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-fn score(score: &screen::Score) -> Value {
-    let hits = score.hits.iter().map(|hit| json!({"list": &*hit.list, "answers": hit.answers}));
-    let unanswered = score.unanswered.iter().map(|list| &**list);
-    json!({
-        "score": score.total,
-        "hits": hits.collect::<Vec<_>>(),
-        "unanswered": unanswered.collect::<Vec<_>>(),
-    })
+impl<'a> Dnsbl<'a> {
+    fn of(score: &'a screen::Score) -> Self {
+        let hits = score.hits.iter().map(|hit| Hit { list: &hit.list, answers: &hit.answers });
+        let unanswered = score.unanswered.iter().map(|list| &**list);
+        Self { score: score.total, hits: hits.collect(), unanswered: unanswered.collect() }
+    }
 }
 
-fn envelope(report: &Report) -> Map<String, Value> {
-    let mut facts = report.envelope.as_ref().map(attributes).unwrap_or_default();
-    facts.remove("command");
-    if !report.recipients.is_empty() {
-        facts.insert("to".to_owned(), report.recipients.clone().into());
+impl<'a> Recipients<'a> {
+    fn of(talk: &'a Talk) -> Option<Self> {
+        if !talk.recipients.is_empty() {
+            return Some(Self::Accepted(&talk.recipients));
+        }
+        talk.envelope.as_ref()?.recipient.as_deref().map(printable).map(Self::Refused)
     }
-    facts
+}
+
+impl Relayed {
+    fn of(transfer: &Transfer) -> Self {
+        let side = |side: Side| match side {
+            Side::Client => "client",
+            Side::Backend => "backend",
+        };
+        let ended = match transfer.ended {
+            How::Finished { first: Side::Client } => "finished by client".into(),
+            How::Finished { first: Side::Backend } => "finished by backend".into(),
+            How::Idle => "idle".into(),
+            How::Stopped => "stopped".into(),
+            How::Broken { side: whose, error } => format!("broken by {}: {error}", side(whose)).into(),
+        };
+        Self { to_backend: Bytes::of(transfer.up), to_client: Bytes::of(transfer.down), ended }
+    }
+}
+
+impl Bytes {
+    fn of(Moved { copied, spliced }: Moved) -> Self {
+        Self { copied, spliced }
+    }
 }
 
 fn attributes(envelope: &Envelope) -> Map<String, Value> {
@@ -137,21 +225,6 @@ fn attributes(envelope: &Envelope) -> Map<String, Value> {
     fact("from", envelope.sender.as_deref());
     fact("to", envelope.recipient.as_deref());
     facts
-}
-
-fn transfer(transfer: &Transfer) -> Value {
-    let moved = |moved: &Moved| json!({"copied": moved.copied, "spliced": moved.spliced});
-    let side = |side: Side| match side {
-        Side::Client => "client",
-        Side::Backend => "backend",
-    };
-    let ended = match transfer.ended {
-        How::Finished { first } => format!("finished by {}", side(first)),
-        How::Idle => "idle".to_owned(),
-        How::Stopped => "stopped".to_owned(),
-        How::Broken { side: whose, error } => format!("broken by {}: {error}", side(whose)),
-    };
-    json!({"to_backend": moved(&transfer.up), "to_client": moved(&transfer.down), "ended": ended})
 }
 
 /// A finding: when, in which words a log line would tell it, and its facts. Silence of a list is no event.

@@ -23,6 +23,7 @@ pub use id::Id;
 pub use live::Live;
 pub use outcome::Outcome;
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{Level, enabled, info};
@@ -47,31 +48,36 @@ const FINDINGS: usize = 32;
 const RECIPIENTS: usize = 16;
 
 /// What happened to one connection.
+///
+/// Thousands wait at any time with little to report, so that little is all they keep.
 #[derive(Debug)]
 pub struct Report {
-    id: Id,
     live: Live,
-    ends: Endpoints,
-    name: Option<String>,
-    started: Instant,
-    stage: State,
     findings: Vec<(Duration, Finding)>,
     untold: u32,
     tests: [Option<TestResult>; Test::ALL.len()],
-    score: Option<Score>,
+    score: Option<Box<Score>>,
     waited: Option<Duration>,
-    verdicts: Vec<(Verdict, u64)>,
     offence: Option<Outcome>,
     would: Option<Outcome>,
     history: Option<History>,
+    ended: Option<(Outcome, Duration)>,
+    object: OnceLock<Box<str>>,
+    talk: Option<Box<Talk>>,
+    heard: Option<Box<Heard>>,
+}
+
+/// What comes to light once somebody talks.
+#[derive(Debug, Default)]
+struct Talk {
+    name: Option<String>,
+    verdicts: Vec<(Verdict, u64)>,
     envelope: Option<Envelope>,
     recipients: Vec<String>,
     accepted: u32,
-    tls: Option<Box<TlsFacts>>,
+    tls: Option<TlsFacts>,
     handoff: Option<HandOff>,
     transfer: Option<Transfer>,
-    ended: Option<(Outcome, Duration)>,
-    heard: Option<Box<Heard>>,
 }
 
 /// Something that was found out about the client, wherever that was.
@@ -86,30 +92,19 @@ enum Finding {
 impl Report {
     /// A connection that was accepted at `now`.
     pub fn new(ends: Endpoints, now: SystemTime) -> Self {
-        let (id, started) = (Id::new(now), Instant::now());
         Self {
-            id,
-            live: Live::new(id, started, ends),
-            ends,
-            name: None,
-            started,
-            stage: State::Screen,
+            live: Live::new(Id::new(now), Instant::now(), ends),
             findings: Vec::new(),
             untold: 0,
             tests: [None; Test::ALL.len()],
             score: None,
             waited: None,
-            verdicts: Vec::new(),
             offence: None,
             would: None,
             history: None,
-            envelope: None,
-            recipients: Vec::new(),
-            accepted: 0,
-            tls: None,
-            handoff: None,
-            transfer: None,
             ended: None,
+            object: OnceLock::new(),
+            talk: None,
             heard: None,
         }
     }
@@ -144,13 +139,13 @@ impl Report {
 
     /// A PROXY header has named the real ends. To be called before [`admitted`](Self::admitted).
     pub fn announced(&mut self, ends: Endpoints) {
-        self.ends = ends;
         self.live.announced(ends);
     }
 
     /// Its ends are known, and its story begins.
     pub fn admitted(&mut self) {
-        let (client, server) = (line::Bracketed(self.ends.client), line::Bracketed(self.ends.server));
+        let ends = self.ends();
+        let (client, server) = (line::Bracketed(ends.client), line::Bracketed(ends.server));
         say(|| vec![line::postscreen(format!("CONNECT from {client} to {server}"))]);
     }
 
@@ -172,7 +167,9 @@ impl Report {
 
     /// The client's names, where somebody has asked for it.
     pub fn named(&mut self, names: Option<&Names>) {
-        self.name = names.and_then(|names| names.name.as_deref()).map(text::printable);
+        if let Some(name) = names.and_then(|names| names.name.as_deref()) {
+            self.talk_mut().name = Some(text::printable(name));
+        }
         if let (Some(heard), Some(names)) = (&mut self.heard, names)
             && heard.names.is_none()
         {
@@ -194,44 +191,46 @@ impl Report {
 
     /// It goes on to another stage of its life.
     pub fn reached(&mut self, stage: State) {
-        self.stage = stage;
         self.live.reached(stage);
     }
 
     /// The session runs in TLS from here on.
     pub fn secured(&mut self, tls: TlsFacts) {
-        self.tls = Some(Box::new(tls));
+        self.talk_mut().tls = Some(tls);
     }
 
     /// The backend has accepted a recipient.
     pub fn accepted(&mut self, checked: &Checked) {
-        self.accepted += 1;
         let (helo, recipient) = (checked.helo(), checked.rcpt().recipient.as_str());
-        self.envelope = Some(Envelope {
+        let envelope = Envelope {
             command: Verb::Rcpt.as_str(),
             sender: Some(checked.mail().sender.as_str().to_owned()),
             recipient: Some(recipient.to_owned()),
             protocol: helo.map_or(Protocol::Smtp, |helo| helo.protocol),
             helo: helo.map(|helo| helo.name.clone()),
-        });
-        if let (Some(heard), Some(envelope)) = (&mut self.heard, &self.envelope) {
-            heard.accepted(envelope);
+        };
+        if let Some(heard) = &mut self.heard {
+            heard.accepted(&envelope);
         }
-        if self.recipients.len() < RECIPIENTS {
-            self.recipients.push(text::printable(recipient));
+        let talk = self.talk_mut();
+        talk.accepted += 1;
+        talk.envelope = Some(envelope);
+        if talk.recipients.len() < RECIPIENTS {
+            talk.recipients.push(text::printable(recipient));
         }
     }
 
     /// A backend has taken the client on, or none would. What came about first stays; a success outweighs failures.
     pub fn handed_over(&mut self, handoff: HandOff) {
-        if self.handoff.as_ref().is_none_or(|before| before.server.is_none()) {
-            self.handoff = Some(handoff);
+        let talk = self.talk_mut();
+        if talk.handoff.as_ref().is_none_or(|before| before.server.is_none()) {
+            talk.handoff = Some(handoff);
         }
     }
 
     /// The relay has ended.
     pub fn relayed(&mut self, transfer: Transfer) {
-        self.transfer = Some(transfer);
+        self.talk_mut().transfer = Some(transfer);
     }
 
     /// The connection has ended: says so in the log. A second call does nothing.
@@ -243,12 +242,12 @@ impl Report {
             return;
         }
         self.farewell(outcome);
-        self.ended = Some((outcome.given(self.offence), self.started.elapsed()));
+        self.ended = Some((outcome.given(self.offence), self.live.age()));
         if enabled!(target: Format::Text.target(), Level::INFO) {
             info!(target: Format::Text.target(), "{}", sentence::of(self));
         }
         if enabled!(target: Format::Json.target(), Level::INFO) {
-            info!(target: Format::Json.target(), "{}", json::of(self));
+            info!(target: Format::Json.target(), "{}", self.object());
         }
     }
 
@@ -265,8 +264,8 @@ impl Report {
             Outcome::TooManyConnections => {
                 Some(format!("NOQUEUE: reject: CONNECT{from}: too many connections"))
             }
-            Outcome::HungUp if self.stage != State::Screen => {
-                Some(line::hangup(self.started.elapsed(), self.client(), "tests after SMTP handshake"))
+            Outcome::HungUp if self.stage() != State::Screen => {
+                Some(line::hangup(self.live.age(), self.client(), "tests after SMTP handshake"))
             }
             _ => None,
         };
@@ -278,15 +277,25 @@ impl Report {
 
     fn note(&mut self, finding: Finding) {
         say(|| line::lines(&finding, self.client()));
+        if line::lines(&finding, Client::Understood).is_empty() {
+            return;
+        }
         if self.findings.len() < FINDINGS {
-            self.findings.push((self.started.elapsed(), finding));
+            // Most have none, and of the others most have one: a Vec left to itself makes room for four.
+            self.findings.reserve_exact(1);
+            self.findings.push((self.live.age(), finding));
         } else {
             self.untold += 1;
         }
     }
 
     fn client(&self) -> Client<'_> {
-        Client::Named(self.ends.client, self.name.as_deref())
+        let name = self.talk.as_ref().and_then(|talk| talk.name.as_deref());
+        Client::Named(self.ends().client, name)
+    }
+
+    fn talk_mut(&mut self) -> &mut Talk {
+        self.talk.get_or_insert_default()
     }
 }
 
@@ -294,7 +303,7 @@ impl Report {
 impl Report {
     /// The connection's name.
     pub fn id(&self) -> Id {
-        self.id
+        self.live.id()
     }
 
     /// What others may know of it while it lives.
@@ -302,14 +311,15 @@ impl Report {
         self.live.clone()
     }
 
-    /// It as one JSON object: every fact, bounded, as the log has it in `json`.
-    pub fn object(&self) -> String {
-        json::of(self)
+    /// It as one JSON object: every fact, bounded, as the log has it in `json`. To be asked of a connection that has
+    /// ended, because it is written once.
+    pub fn object(&self) -> &str {
+        self.object.get_or_init(|| json::of(self).into())
     }
 
     /// Its two ends.
     pub fn ends(&self) -> Endpoints {
-        self.ends
+        self.live.ends()
     }
 
     /// What the connection came to; `None` while it lives.
@@ -330,7 +340,7 @@ impl Report {
 
     /// How far it came.
     pub fn stage(&self) -> State {
-        self.stage
+        self.live.stage()
     }
 
     /// What the tests came to that were held in this connection.
@@ -340,7 +350,7 @@ impl Report {
 
     /// What DNS lists made of the client, if they were asked.
     pub fn score(&self) -> Option<&Score> {
-        self.score.as_ref()
+        self.score.as_deref()
     }
 
     /// How long the client was kept waiting before the greeting, if it was.
@@ -355,17 +365,17 @@ impl Report {
 
     /// What was refused, by whom and how often.
     pub fn verdicts(&self) -> &[(Verdict, u64)] {
-        &self.verdicts
+        self.talk.as_ref().map_or(&[], |talk| &talk.verdicts)
     }
 
     /// How the hand-off went, if one was tried.
     pub fn handoff(&self) -> Option<&HandOff> {
-        self.handoff.as_ref()
+        self.talk.as_ref()?.handoff.as_ref()
     }
 
     /// What was relayed, if anything was.
     pub fn transfer(&self) -> Option<&Transfer> {
-        self.transfer.as_ref()
+        self.talk.as_ref()?.transfer.as_ref()
     }
 
     /// What was held against the client, and refused because of it.
@@ -380,7 +390,7 @@ impl Report {
 
     /// What TLS it ran in at the end.
     pub fn tls(&self) -> Option<&TlsFacts> {
-        self.tls.as_deref()
+        self.talk.as_ref()?.tls.as_ref()
     }
 }
 

@@ -12,7 +12,7 @@ impl Report {
         match &finding {
             screen::Finding::Passed(test) => self.tested(*test, TestResult::Passed),
             screen::Finding::Failed { test, action } => self.failed(*test, *action),
-            screen::Finding::Scored(score) => self.score = Some(score.clone()),
+            screen::Finding::Scored(score) => self.score = Some(Box::new(score.clone())),
             screen::Finding::Waited(waited) => self.waited = Some(*waited),
             screen::Finding::Known => self.history = Some(History::Old),
             _ => {}
@@ -31,27 +31,27 @@ impl Report {
             }
             F::TimeLimit { .. } => self.blame(Outcome::TimedOut),
             F::Reject { envelope, reply, by } => {
-                self.envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(envelope.clone());
                 self.blame(Outcome::Rejected);
                 self.refused(judge(by), Refusal::by_reply(reply));
             }
             F::BackendReject { envelope, reply } => {
-                self.envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(envelope.clone());
                 self.blame(Outcome::BackendRejected);
                 self.refused(Judge::Backend, Refusal::by_reply(reply));
             }
             F::HungUpOn { envelope, cause } => {
-                self.envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(envelope.clone());
                 self.blame(Outcome::Rejected);
                 self.refused(Judge::Restriction(cause.list, cause.verb), Refusal::HangUp);
             }
             F::Unavailable { envelope } => {
-                self.envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(envelope.clone());
                 self.blame(Outcome::Unavailable);
                 self.refused(Judge::NoBackend, Refusal::Defer);
             }
             F::WouldReject { envelope, by, .. } => {
-                self.envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(envelope.clone());
                 self.let_off(Outcome::Rejected);
                 self.refused(judge(by), Refusal::Warn);
             }
@@ -106,9 +106,10 @@ impl Report {
 
     pub(super) fn refused(&mut self, by: Judge, action: Refusal) {
         let verdict = Verdict { by, action };
-        match self.verdicts.iter_mut().find(|(known, _)| *known == verdict) {
+        let verdicts = &mut self.talk_mut().verdicts;
+        match verdicts.iter_mut().find(|(known, _)| *known == verdict) {
             Some((_, count)) => *count += 1,
-            None => self.verdicts.push((verdict, 1)),
+            None => verdicts.push((verdict, 1)),
         }
     }
 }

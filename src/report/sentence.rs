@@ -14,7 +14,7 @@ const REASONS: usize = 6;
 pub(super) fn of(report: &Report) -> String {
     let outcome = report.outcome().map_or("", |outcome| outcome.as_str());
     let after = Delay(report.duration().unwrap_or_default());
-    let mut text = format!("{} {outcome} {} after {after} s", report.id, Bracketed(report.ends.client));
+    let mut text = format!("{} {outcome} {} after {after} s", report.id(), Bracketed(report.ends().client));
     if let Some(history) = report.history {
         text.push_str(match history {
             History::New => ", new",
@@ -32,7 +32,8 @@ pub(super) fn of(report: &Report) -> String {
 }
 
 fn who(report: &Report) -> Option<String> {
-    let envelope = report.envelope.as_ref()?;
+    let talk = report.talk.as_ref()?;
+    let envelope = talk.envelope.as_ref()?;
     let mut words = Vec::new();
     if let Some(helo) = &envelope.helo {
         words.push(format!("helo=<{}>", printable(helo)));
@@ -40,13 +41,13 @@ fn who(report: &Report) -> Option<String> {
     if let Some(sender) = &envelope.sender {
         words.push(format!("from=<{}>", printable(sender)));
     }
-    match (report.recipients.first(), &envelope.recipient) {
+    match (talk.recipients.first(), &envelope.recipient) {
         (Some(first), _) => words.push(format!("to=<{first}>")),
         (None, Some(refused)) => words.push(format!("to=<{}>", printable(refused))),
         (None, None) => {}
     }
-    if report.accepted > 1 {
-        words.push(format!("and {} more", report.accepted - 1));
+    if talk.accepted > 1 {
+        words.push(format!("and {} more", talk.accepted - 1));
     }
     (!words.is_empty()).then(|| words.join(" "))
 }
@@ -63,7 +64,7 @@ fn why(report: &Report) -> Option<String> {
 }
 
 fn handed_over(report: &Report) -> Option<String> {
-    let handoff = report.handoff.as_ref()?;
+    let handoff = report.handoff()?;
     let took = Delay(handoff.took);
     Some(match &handoff.server {
         Some(server) => format!("to {server} in {took} s"),
@@ -72,7 +73,7 @@ fn handed_over(report: &Report) -> Option<String> {
 }
 
 fn relayed(report: &Report) -> Option<String> {
-    let transfer = report.transfer.as_ref()?;
+    let transfer = report.transfer()?;
     let (up, down) = (transfer.up, transfer.down);
     Some(format!(
         "{} bytes to the backend, {} back, {} of them spliced",
@@ -83,5 +84,5 @@ fn relayed(report: &Report) -> Option<String> {
 }
 
 fn tls(report: &Report) -> Option<String> {
-    report.tls.as_ref().map(|tls| format!("{} {}", tls.protocol, tls.cipher))
+    report.tls().map(|tls| format!("{} {}", tls.protocol, tls.cipher))
 }

@@ -48,7 +48,15 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// As [`printable`], cut at `characters`.
 pub(crate) fn printable_up_to(characters: usize, text: &str) -> String {
+    if is_plain(text) {
+        return text.get(..characters).unwrap_or(text).to_owned();
+    }
     text.chars().take(characters).map(|c| if is_printable(c) { c } else { '?' }).collect()
+}
+
+/// Whether all of it is printable ASCII, as nearly everything is that a log shows.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|octet| (b' '..=b'~').contains(&octet))
 }
 
 /// Whether a terminal shows `character` and does nothing else.

@@ -44,12 +44,13 @@ pub(super) struct ToDo {
 
 /// A client that is kept waiting.
 pub(super) struct Wait<'a, S> {
-    pub(super) stream: &'a mut S,
-    pub(super) input: &'a mut LineBuffer,
-    pub(super) client: IpAddr,
-    pub(super) todo: ToDo,
+    stream: &'a mut S,
+    input: &'a mut LineBuffer,
+    client: IpAddr,
+    todo: ToDo,
+    start: Instant,
     /// At most how long; 0 with the pregreet test off.
-    pub(super) time: Duration,
+    time: Duration,
 }
 
 enum Event {
@@ -65,20 +66,18 @@ impl Screen {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let start = Instant::now();
-        let fate = self.watch(wait, start, case).await;
+        let fate = self.watch(wait, case).await;
         if fate == Fate::HungUp {
-            case.note(Finding::HungUp { after: start.elapsed() });
+            case.note(Finding::HungUp { after: wait.start.elapsed() });
         }
-        case.note(Finding::Waited(start.elapsed()));
+        case.note(Finding::Waited(wait.start.elapsed()));
         fate
     }
 
-    async fn watch<S>(&self, wait: &mut Wait<'_, S>, start: Instant, case: &mut Case<'_>) -> Fate
+    async fn watch<S>(&self, wait: &mut Wait<'_, S>, case: &mut Case<'_>) -> Fate
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let deadline = start + if wait.time.is_zero() { UNTIL_DNS_GIVES_UP } else { wait.time };
         if wait.todo.pregreet && !self.teaser.is_empty() {
             let teaser = format!("220-{}\r\n", self.teaser);
             if wire::send(wait.stream, teaser.as_bytes(), WRITE_TIME).await.is_err() {
@@ -94,7 +93,7 @@ impl Screen {
             let event = if !spoke && !wait.input.is_empty() {
                 Event::Read(wait.input.len())
             } else {
-                wait.event(&mut lookups, deadline).await
+                wait.event(&mut lookups).await
             };
             let fate = match event {
                 Event::HungUp => Fate::HungUp,
@@ -103,7 +102,7 @@ impl Screen {
                     (spoke, greeted) = (true, true);
                     let text = wait.input.as_slice();
                     let text = text.get(..MAX_TEXT).unwrap_or(text).to_vec();
-                    case.note(Finding::Pregreet { count, after: start.elapsed(), text });
+                    case.note(Finding::Pregreet { count, after: wait.start.elapsed(), text });
                     case.fail(&Failure::Pregreet, self.settings.greet_action)
                 }
                 Event::Replied(reply) => {
@@ -160,11 +159,23 @@ impl Screen {
     }
 }
 
-impl<S> Wait<'_, S>
+impl<'a, S> Wait<'a, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    async fn event(&mut self, lookups: &mut Option<Lookups<'_>>, deadline: Instant) -> Event {
+    /// Begins now.
+    pub(super) fn new(
+        stream: &'a mut S,
+        input: &'a mut LineBuffer,
+        client: IpAddr,
+        todo: ToDo,
+        time: Duration,
+    ) -> Self {
+        Self { stream, input, client, todo, start: Instant::now(), time }
+    }
+
+    async fn event(&mut self, lookups: &mut Option<Lookups<'_>>) -> Event {
+        let deadline = self.start + if self.time.is_zero() { UNTIL_DNS_GIVES_UP } else { self.time };
         let has_room = self.input.len() < MAX_EARLY;
         let asks = lookups.is_some();
         let replied = async {

@@ -36,8 +36,10 @@ pub use statistics::{ListStatistics, Overlap};
 pub use verdict::{History, Passed, Screened, Verdict};
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -141,31 +143,32 @@ impl Screen {
             case.note(Finding::Permitted);
             return Verdict::Forward(Passed(()));
         }
-        let fate = self.tried(stream, input, client, access, pressure, &mut case).await;
+        let fate = match self.to_do(client, access, pressure, &mut case) {
+            ControlFlow::Break(fate) => fate,
+            ControlFlow::Continue((todo, time)) => {
+                let mut wait = Wait::new(stream, input, client, todo, time);
+                self.wait(&mut wait, &mut case).await
+            }
+        };
         if case.teased && matches!(fate, Fate::Refused(_)) {
             self.complete_greeting(stream).await;
         }
         self.verdict(fate, case)
     }
 
-    /// The tests, in order, until one of them decides.
-    async fn tried<S>(
+    /// What is to be tested before the greeting, and for how long at most; or what needs no test.
+    fn to_do(
         &self,
-        stream: &mut S,
-        input: &mut LineBuffer,
         client: IpAddr,
         access: Access,
         pressure: Pressure,
         case: &mut Case<'_>,
-    ) -> Fate
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    ) -> ControlFlow<Fate, (ToDo, Duration)> {
         if access == Access::Reject {
             case.note(Finding::Rejected);
             let fate = case.fail(&Failure::Denylisted, self.settings.denylist_action);
             if fate != Fate::GoOn {
-                return fate;
+                return ControlFlow::Break(fate);
             }
         }
         let time = match pressure {
@@ -182,12 +185,12 @@ impl Screen {
             self.rechecks.note(client, expiry);
         }
         if todo.pregreet || todo.dnsbl {
-            return self.wait(&mut Wait { stream, input, client, todo, time }, case).await;
+            return ControlFlow::Continue((todo, time));
         }
         if case.is_known(&self.tests_in_use()) {
             case.note(Finding::Known);
         }
-        Fate::GoOn
+        ControlFlow::Break(Fate::GoOn)
     }
 
     /// What the permanent access list says of a client.

@@ -158,13 +158,13 @@ impl House {
             Err(full) => return self.turn_away(&socket, ends, full),
         };
         let house = Arc::clone(self);
-        let arrival = Box::new(Arrival { socket, ends, door: Arc::clone(door), seat });
+        let arrival = Box::new(Arrival { socket, door: Arc::clone(door), seat });
+        let mut report = Report::new(ends, SystemTime::now());
+        if self.shadow.is_taken() {
+            report.listen();
+        }
+        let stay = self.here.enter(report.live());
         self.sessions.spawn(async move {
-            let mut report = Report::new(ends, SystemTime::now());
-            if house.shadow.is_taken() {
-                report.listen();
-            }
-            let stay = house.here.enter(report.live());
             tokio::select! {
                 biased;
                 () = stay.over() => report.end(Outcome::Cut),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
 use crate::report::{Id, Live};
 
@@ -15,7 +15,7 @@ pub(super) struct Sessions(Arc<Mutex<HashMap<Id, Here>>>);
 #[derive(Debug)]
 struct Here {
     live: Live,
-    leave: CancellationToken,
+    leave: Arc<Notify>,
 }
 
 /// A connection's place among them; given back when dropped.
@@ -23,13 +23,13 @@ struct Here {
 pub(super) struct Stay {
     sessions: Sessions,
     id: Id,
-    leave: CancellationToken,
+    leave: Arc<Notify>,
 }
 
 impl Sessions {
     pub(super) fn enter(&self, live: Live) -> Stay {
-        let (id, leave) = (live.id(), CancellationToken::new());
-        self.0.lock().insert(id, Here { live, leave: leave.clone() });
+        let (id, leave) = (live.id(), Arc::new(Notify::new()));
+        self.0.lock().insert(id, Here { live, leave: Arc::clone(&leave) });
         Stay { sessions: self.clone(), id, leave }
     }
 
@@ -42,19 +42,19 @@ impl Sessions {
 
     /// Cuts one off. Whether it was there.
     pub(super) fn cut(&self, id: Id) -> bool {
-        self.0.lock().get(&id).map(|here| here.leave.cancel()).is_some()
+        self.0.lock().get(&id).map(|here| here.leave.notify_one()).is_some()
     }
 
     /// Cuts all of them off.
     pub(super) fn cut_all(&self) {
-        self.0.lock().values().for_each(|here| here.leave.cancel());
+        self.0.lock().values().for_each(|here| here.leave.notify_one());
     }
 }
 
 impl Stay {
     /// Ready when it is to be cut off.
     pub(super) async fn over(&self) {
-        self.leave.cancelled().await;
+        self.leave.notified().await;
     }
 }
 

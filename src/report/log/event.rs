@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::output::Frame;
 use super::{Format, Settings};
-use crate::report::text::is_printable;
+use crate::report::text::{is_plain, is_printable};
 
 /// Writes events as lines.
 pub(super) struct Lines(pub(super) Arc<ArcSwap<Style>>);
@@ -200,6 +200,9 @@ struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_plain(self.0) {
+            return f.write_str(self.0);
+        }
         self.0.chars().try_for_each(|c| f.write_char(if is_printable(c) { c } else { '?' }))
     }
 }

@@ -9,9 +9,11 @@ mod output;
 mod sink;
 
 use std::fmt;
-use std::io;
+use std::io::{self, BufWriter};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tracing::Subscriber;
@@ -30,6 +32,9 @@ use sink::{Lost, Sink};
 
 /// Lines that wait for a stuck reader before the next is dropped; about 4 MB.
 const LINES_IN_FLIGHT: usize = 8_192;
+
+/// How long a line may wait for others.
+const REST: Duration = Duration::from_millis(20);
 
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +218,7 @@ struct Dials {
 pub fn init(settings: &Settings) -> Result<Log, AlreadyLogging> {
     let lost = Lost::default();
     let (writer, guard) = match settings.output.place() {
-        None => writer(io::stdout()),
+        None => writer(BufWriter::new(io::stdout())),
         Some(place) => writer(Sink::new(place, lost.clone())),
     };
     let dropped = writer.error_counter();
@@ -232,7 +237,23 @@ fn writer(sink: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
         .lossy(true)
         .buffered_lines_limit(LINES_IN_FLIGHT)
         .thread_name("log")
-        .finish(sink)
+        .finish(Paced(sink))
+}
+
+/// Rests when all that waited is written, so that the next lines come together: under load the thread is woken some
+/// dozens of times a second, instead of once for every connection.
+struct Paced<W>(W);
+
+impl<W: io::Write> io::Write for Paced<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        thread::sleep(REST);
+        Ok(())
+    }
 }
 
 fn subscriber<W>(settings: &Settings, writer: W) -> (impl Subscriber + Send + Sync, Dials)
