@@ -211,8 +211,8 @@ impl World {
         ];
         let bouts = self
             .interleave(&contenders, async |contender| {
-                clients::zombies(contender.at, 800).await?;
-                Ok(Done::counted(800.0))
+                clients::zombies(contender.at, 400).await?;
+                Ok(Done::counted(400.0))
             })
             .await?;
         figures::print("W2 zombies: CPU in front for each", "µs", &rows_of(&bouts, |b| &b.front, 1e6));
