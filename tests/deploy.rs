@@ -92,7 +92,7 @@ fn scripts_are_shell() {
 }
 
 /// Kubernetes' own schemas, strictly: an unknown field is an error. They have no PodMonitor, which is Prometheus
-/// operator's.
+/// operator's; that has a schema of its own.
 #[test]
 fn kubernetes_takes_the_manifests() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemas");
@@ -105,7 +105,25 @@ fn kubernetes_takes_the_manifests() {
     assert_eq!(complaints.len(), manifests.len(), "{said}");
     assert!(complaints.iter().all(|line| line.contains("kind PodMonitor")), "{said}");
     assert!(said.lines().filter(|line| line.starts_with("INFO")).count() >= 10, "{said}");
+
+    let said = succeeds("sh", &["-c", PODMONITORS, "sh", folder.to_str().unwrap()]);
+    assert_eq!(
+        said.lines().filter(|line| line.ends_with("is a PodMonitor")).count(),
+        manifests.len(),
+        "{said}"
+    );
 }
+
+/// From the manifests, as JSON, to the validator.
+const PODMONITORS: &str = r#"
+    set -eu
+    "$1/bin/python" -c '
+import json, sys, yaml
+for file in sys.argv[1:]:
+    for document in yaml.safe_load_all(open(file)):
+        if document["kind"] == "PodMonitor": print(json.dumps(document))
+' deploy/kubernetes/*.yaml | node tests/podmonitors.mjs "$1" 2>&1
+"#;
 
 /// The configurations in the manifests, in the image and in the package, and every complete one in the documents.
 #[test]
