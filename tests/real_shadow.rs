@@ -218,7 +218,13 @@ fn what_is_wrong_with_it_is_said_and_there_is_never_more_than_one() {
     first.signal("KILL");
     first.process.wait().unwrap();
     eventually("the place", || (prescreen.metric("prescreen_shadow_running", &[]) == 0.0).then_some(()));
-    assert_eq!(ends(&right, &["--for", "1s"]).0, Some(0));
+    let asked =
+        Command::new(PROGRAM).args(["shadow", "--for", "1s", "--config"]).arg(&right).output().unwrap();
+    let said = String::from_utf8_lossy(&asked.stdout);
+    assert!(asked.status.success(), "{said}");
+    for part in ["comparing …", "new.toml for 1s: 0 connections", "newly refused", "not seen:"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
 }
 
 #[test]

@@ -404,3 +404,21 @@ fn a_key_in_the_name_of_a_list_is_warned_about_and_not_shown() {
     let named = warned(&format!("inline:{{ {KEY}.zen.dq.spamhaus.net=zen.spamhaus.org }}"));
     assert_eq!(named.len(), 1, "{named:?}");
 }
+
+#[test]
+fn hosts_count_together_through_a_server_or_not_at_all() {
+    let load = |more: &str| {
+        let text = format!(
+            "domains.local = 'example.com'\nhostname = 'mx.example.com'\nlimits.shared_rates = 'yes'\n{more}"
+        );
+        let source = Source::Text { name: "x.toml".into(), text, base: PathBuf::new() };
+        Config::load(&source, &[], []).map(drop)
+    };
+    let problems = load("").unwrap_err();
+    let told = problems[0].to_string();
+    assert!(
+        told.starts_with("x.toml:3: limits.shared_rates = ") && told.contains("allowlist.shared"),
+        "{told}"
+    );
+    assert_eq!(load("allowlist.shared = 'redis://127.0.0.1'"), Ok(()));
+}

@@ -8,7 +8,7 @@ use crate::allowlist::{Order, Record, Test};
 use crate::config::Source;
 use crate::dialogue::{Envelope, Finding, RefusedBy};
 use crate::dns::{Resolver, Zone};
-use crate::policy::{Cause, List, Policy};
+use crate::policy::{Cause, List, NameStatus, Names, Policy, TlsFacts};
 use crate::proxy_protocol::Endpoints;
 use crate::report::{Outcome, Report};
 use crate::screen::{self, Action, Screen};
@@ -175,6 +175,41 @@ async fn who_was_refused_before_a_recipient_may_have_named_anybody() {
     assert!(judged(&shadow, None, |_| {}).await.is_empty(), "it has asked for nothing");
     let listing = self::shadow("dnsbl.sites = ['bl.test']");
     assert_eq!(verdict(&one(&listing, dropped).await), (Some(Verdict::Reject), "dnsbl"));
+}
+
+#[tokio::test]
+async fn names_and_tls_are_those_that_the_live_one_has_met() {
+    let shadow = shadow("restrictions.client = 'reject_unknown_client_hostname, reject_plaintext_session'");
+    let named = |report: &mut Report| {
+        let name = Some("mail.example.net".to_owned());
+        report.named(Some(&Names { reverse: name.clone(), name, ..Names::unknown(NameStatus::Ok) }));
+    };
+    let secured = |report: &mut Report| {
+        let (protocol, cipher) = ("TLSv1.3".to_owned(), "TLS_AES_256_GCM_SHA384".to_owned());
+        report.secured(TlsFacts { protocol, cipher, bits: 256 });
+    };
+    let both = |report: &mut Report| {
+        named(report);
+        secured(report);
+        permitted(report);
+    };
+    assert_eq!(verdict(&one(&shadow, both).await), (Some(Verdict::Permit), ""));
+    let nameless = |report: &mut Report| {
+        secured(report);
+        permitted(report);
+    };
+    let by = "restrictions.client: reject_unknown_client_hostname";
+    assert_eq!(
+        verdict(&one(&shadow, nameless).await),
+        (Some(Verdict::Defer), by),
+        "DNS does not know it either"
+    );
+    let in_clear = |report: &mut Report| {
+        named(report);
+        permitted(report);
+    };
+    let by = "restrictions.client: reject_plaintext_session";
+    assert_eq!(verdict(&one(&shadow, in_clear).await), (Some(Verdict::Defer), by));
 }
 
 #[tokio::test]
