@@ -198,24 +198,26 @@ impl<'a> Visit<'a> {
     }
 
     /// May it come in? Then the tests before the greeting, and what they lead to.
+    ///
+    /// Each of these is boxed: a connection has room for where it is, not for where it has been or may come to.
     async fn admitted(mut self: Box<Self>, guest: Guest) -> Result<Outcome, Ended> {
         self.report.admitted();
         let client = self.client();
         let place = match self.site.rates.connect(client, Instant::now()) {
             Ok(place) => place,
-            Err(exceeded) => return Err(self.too_many(exceeded).await),
+            Err(exceeded) => return Err(Box::pin(self.too_many(exceeded)).await),
         };
         if let Err(exceeded) = self.counted_together(&place, Limit::ConnectionRate).await {
-            return Err(self.too_many(exceeded).await);
+            return Err(Box::pin(self.too_many(exceeded)).await);
         }
         // To the very end: what the client earns counts when this connection is over.
         let mut presence = self.site.allowlist.arrive(self.site.allowlist.key(client));
         let verdict = match guest {
-            Guest::Client => self.screened(&mut presence).await,
+            Guest::Client => Box::pin(self.screened(&mut presence)).await,
             Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
         };
         let pair = self.led_to(verdict, &mut presence, &place).await?;
-        Ok(pair.relay().await)
+        Ok(Box::pin(pair.relay()).await)
     }
 
     /// What the tests before the greeting have led to.
@@ -226,12 +228,11 @@ impl<'a> Visit<'a> {
         place: &rate::Connection,
     ) -> Result<Pair<'a>, Ended> {
         match verdict {
-            // Boxed, because a dialogue is large: who waits for a greeting, or is relayed, does not pay for it.
             Verdict::Forward(passed) => Box::pin(self.forward(&passed)).await,
             Verdict::Converse(screened) => Box::pin(self.converse(screened, presence, place)).await,
             Verdict::Refuse(reply) => {
                 let farewell = self.farewell();
-                Err(self.refuse(reply, farewell).await)
+                Err(Box::pin(self.refuse(reply, farewell)).await)
             }
             Verdict::HungUp => Err(Ended(Outcome::HungUp)),
         }
@@ -604,8 +605,17 @@ mod tests {
         type Call = (Box<Arrival>, &'static Site, &'static CancellationToken, &'static mut Report);
         let life = size(|(arrival, site, drain, report): Call| serve(arrival, site, drain, report));
         let life = life + size_of::<Report>();
-        println!("the life of a connection has {life} bytes while it waits or is relayed");
-        assert!(life <= 2048);
+        println!("a connection has {life} bytes whatever it does");
+        assert!(life <= 768);
+
+        type Wait<'w> = (&'w mut Visit<'static>, &'w mut Presence);
+        let wait = size(|(visit, presence): Wait<'static>| visit.screened(presence));
+        println!("who waits for a greeting has {wait} bytes more");
+        assert!(life + wait <= 1664);
+
+        let relay = size(|pair: Pair<'static>| pair.relay());
+        println!("who is relayed has {relay} bytes more");
+        assert!(life + relay <= 1664);
 
         type Talk = (Box<Visit<'static>>, Screened, &'static mut Presence, &'static rate::Connection);
         let dialogue =
