@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::allowlist::{Allowlist, Key, Order, Presence, Record};
@@ -37,7 +37,7 @@ use crate::smtp::line::{LineBuffer, TooLong};
 use crate::smtp::reply::Reply;
 use crate::table::{Live, MatchList};
 use crate::tls::{self, Starttls, Stream};
-use crate::wire;
+use crate::wire::{self, Alarm};
 
 /// All that a connection meets on its way. A reload makes a new one; running connections keep theirs.
 pub struct Site {
@@ -111,6 +111,7 @@ pub async fn serve(arrival: Box<Arrival>, site: &Site, drain: &CancellationToken
 struct Visit<'a> {
     stream: Stream,
     input: LineBuffer,
+    alarm: Alarm,
     seat: Seat,
     site: &'a Site,
     drain: &'a CancellationToken,
@@ -158,7 +159,8 @@ impl<'a> Visit<'a> {
     ) -> (Box<Self>, Arc<Door>) {
         let Arrival { socket, door, seat } = *arrival;
         let (stream, input) = (Stream::Plain(socket), LineBuffer::new());
-        (Box::new(Self { stream, input, seat, site, drain, report }), door)
+        let alarm = Alarm::default();
+        (Box::new(Self { stream, input, alarm, seat, site, drain, report }), door)
     }
 
     /// Who is it? Reads the PROXY header, where the listener asks for one. Anything wrong with it ends the
@@ -192,7 +194,7 @@ impl<'a> Visit<'a> {
                     return Ok(header);
                 }
                 Parsed::Malformed(_) => return Err(Ended(Outcome::BadProxyHeader)),
-                Parsed::Incomplete => self.read().await?,
+                Parsed::Incomplete => read(&mut self.stream, &mut self.input).await?,
             }
         }
     }
@@ -454,11 +456,11 @@ impl<'a> Visit<'a> {
                 Some(Err(TooLong)) => return Ok(session.too_long()),
                 None => {}
             }
-            let drain = self.drain;
+            let Self { stream, input, alarm, drain, .. } = self;
             tokio::select! {
-                read = timeout_at(deadline, self.read()) => match read {
-                    Ok(read) => read?,
-                    Err(_) => return Ok(session.timed_out()),
+                read = alarm.until(deadline, read(stream, input)) => match read {
+                    Some(read) => read?,
+                    None => return Ok(session.timed_out()),
                 },
                 () = drain.cancelled() => return Ok(session.shutting_down()),
             }
@@ -507,15 +509,6 @@ impl<'a> Visit<'a> {
         match self.seat.pressure(&self.site.limits) {
             Pressure::Normal => self.site.limits.command_time_limit,
             Pressure::Stress => self.site.limits.stress_command_time_limit,
-        }
-    }
-
-    /// Takes in what the client has sent.
-    async fn read(&mut self) -> Result<(), Ended> {
-        let input = &mut self.input;
-        match wire::fill(&mut self.stream, |bytes| input.push(bytes)).await {
-            Ok(0) | Err(_) => Err(Ended(Outcome::HungUp)),
-            Ok(_) => Ok(()),
         }
     }
 
@@ -568,6 +561,14 @@ impl Pair<'_> {
         };
         visit.report.relayed(transfer);
         outcome
+    }
+}
+
+/// Takes in what the client has sent.
+async fn read(stream: &mut Stream, input: &mut LineBuffer) -> Result<(), Ended> {
+    match wire::fill(stream, |bytes| input.push(bytes)).await {
+        Ok(0) | Err(_) => Err(Ended(Outcome::HungUp)),
+        Ok(_) => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Link;
 use super::encryption::NoTls;
@@ -20,7 +20,7 @@ use super::trouble::{Failure, Phase, Trouble};
 use crate::smtp::reply::Reply;
 use crate::smtp::reply_reader::ReplyReader;
 use crate::tls::{CertificateName, Connector};
-use crate::wire;
+use crate::wire::{self, Alarm};
 
 /// Why there is no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +49,12 @@ pub(super) struct Conversation {
     replies: ReplyReader,
     /// Whether a command is out that was not answered.
     asked: bool,
+    alarm: Alarm,
 }
 
 impl Conversation {
     pub(super) fn new(link: Link) -> Self {
-        Self { link, replies: ReplyReader::new(), asked: false }
+        Self { link, replies: ReplyReader::new(), asked: false, alarm: Alarm::default() }
     }
 
     /// Whether the server waits for us.
@@ -132,7 +133,9 @@ impl Conversation {
 
     /// Waits for a reply: to the last command, or the greeting.
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
-        let reply = timeout(limit, self.flushed_reply()).await.map_err(|_| Trouble::Timeout)??;
+        let Self { link, replies, alarm, .. } = self;
+        let reply = alarm.until(Instant::now() + limit, flushed_reply(link, replies)).await;
+        let reply = reply.ok_or(Trouble::Timeout)??;
         self.asked = false;
         if reply.code() == 421 {
             return Err(Lost { trouble: Trouble::Rejected, farewell: Some(reply) });
@@ -161,26 +164,6 @@ impl Conversation {
         (self.link, self.replies.into_rest())
     }
 
-    /// What was written piece by piece may still stand in a TLS record that nobody has sent.
-    async fn flushed_reply(&mut self) -> Result<Reply, Trouble> {
-        self.link.flush().await.map_err(|_| Trouble::Closed)?;
-        self.read_reply().await
-    }
-
-    async fn read_reply(&mut self) -> Result<Reply, Trouble> {
-        loop {
-            match self.replies.next_reply() {
-                Some(Ok(reply)) => return Ok(reply),
-                Some(Err(_)) => return Err(Trouble::Malformed),
-                None => {}
-            }
-            match wire::fill(&mut self.link, |bytes| self.replies.push(bytes)).await {
-                Ok(0) | Err(_) => return Err(Trouble::Closed),
-                Ok(_) => {}
-            }
-        }
-    }
-
     /// Takes in what the server has said unasked, without waiting: only a farewell makes sense.
     pub(super) async fn overhear(&mut self) -> Result<(), Lost> {
         let read = {
@@ -199,6 +182,22 @@ impl Conversation {
                 Err(Lost { trouble: Trouble::Rejected, farewell: Some(reply) })
             }
             _ => Err(Trouble::Malformed.into()),
+        }
+    }
+}
+
+/// What was written piece by piece may still stand in a TLS record that nobody has sent.
+async fn flushed_reply(link: &mut Link, replies: &mut ReplyReader) -> Result<Reply, Trouble> {
+    link.flush().await.map_err(|_| Trouble::Closed)?;
+    loop {
+        match replies.next_reply() {
+            Some(Ok(reply)) => return Ok(reply),
+            Some(Err(_)) => return Err(Trouble::Malformed),
+            None => {}
+        }
+        match wire::fill(link, |bytes| replies.push(bytes)).await {
+            Ok(0) | Err(_) => return Err(Trouble::Closed),
+            Ok(_) => {}
         }
     }
 }

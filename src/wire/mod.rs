@@ -1,8 +1,10 @@
 //! Between a socket and a buffer: reading without owning memory while waiting, writing within a deadline, and a close
 //! that does not eat the last words.
 
+mod alarm;
 mod socket;
 
+pub use alarm::Alarm;
 pub use socket::Socket;
 
 use std::io;
@@ -12,7 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How much one read can bring.
 const CHUNK: usize = 4096;
@@ -59,7 +61,8 @@ where
         stream.write_all(bytes).await?;
         stream.flush().await
     };
-    timeout(limit, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    let written = Alarm::default().until(Instant::now() + limit, write).await;
+    written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Ends a conversation: no more from us, and a short while to take in what the client has under way.
