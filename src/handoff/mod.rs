@@ -1,7 +1,8 @@
 //! The hand-off: connect to a backend, tell it who the client is, and bring it to where the client is.
 //!
 //! The backend is the last restriction: its reply to MAIL or RCPT *is* the reply. It is spoken to in lock-step, one
-//! command and one reply, because a server may take anything that waits behind a command for an attack.
+//! command and one reply, because a server may take anything that waits behind a command for an attack; only MAIL and
+//! its first recipient go together, to a server that offers PIPELINING.
 //!
 //! Nothing gets here unscreened: a connection is opened with a [`Proof`], and only the screen and the dialogue can
 //! make what is in it. Nothing is refused here either: whatever goes wrong on our side of a backend is
