@@ -9,6 +9,7 @@
 //! up.
 
 mod message;
+mod rates;
 mod starttls;
 
 use std::io;
@@ -27,9 +28,9 @@ use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session,
 use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Link, Place, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
-use crate::policy::{Carry, ClientNames, Names, Policy, Stage, Trace};
+use crate::policy::{Carry, ClientNames, Names, Policy, Trace};
 use crate::proxy_protocol::{self, Header, Origin, Parsed};
-use crate::rate::{self, Exceeded, Limit, Rates};
+use crate::rate::{self, Rates};
 use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
 use crate::screen::{Access, Candidate, Mode, Passed, Screen, Screened, Verdict, is_gateway_like};
@@ -205,13 +206,10 @@ impl<'a> Visit<'a> {
     async fn admitted(mut self: Box<Self>, guest: Guest) -> Result<Outcome, Ended> {
         self.report.admitted();
         let client = self.client();
-        let place = match self.site.rates.connect(client, Instant::now()) {
+        let place = match self.counted().await {
             Ok(place) => place,
             Err(exceeded) => return Err(Box::pin(self.too_many(exceeded)).await),
         };
-        if let Err(exceeded) = self.counted_together(&place, Limit::ConnectionRate).await {
-            return Err(Box::pin(self.too_many(exceeded)).await);
-        }
         // To the very end: what the client earns counts when this connection is over.
         let mut presence = self.site.allowlist.arrive(self.site.allowlist.key(client));
         let verdict = match guest {
@@ -238,31 +236,6 @@ impl<'a> Visit<'a> {
             }
             Verdict::HungUp => Err(Ended(Outcome::HungUp)),
         }
-    }
-
-    /// Counts what the rate limits are about: MAIL, and recipients.
-    async fn within_rates(&self, place: &rate::Connection, stage: Stage) -> Result<(), Exceeded> {
-        let limit = match stage {
-            Stage::Mail => {
-                place.mail(Instant::now())?;
-                Limit::MessageRate
-            }
-            Stage::Rcpt | Stage::Vrfy => {
-                place.rcpt(Instant::now())?;
-                Limit::RecipientRate
-            }
-            Stage::Connect | Stage::Helo | Stage::Data => return Ok(()),
-            Stage::Etrn | Stage::StartTls | Stage::Auth => return Ok(()),
-        };
-        self.counted_together(place, limit).await
-    }
-
-    /// What the hosts that count together say of it.
-    async fn counted_together(&self, place: &rate::Connection, limit: Limit) -> Result<(), Exceeded> {
-        let Some(together) = place.together(limit) else { return Ok(()) };
-        let allowlist = &self.site.allowlist;
-        let count = Box::pin(allowlist.count(limit.as_str(), together.client(), together.unit())).await;
-        together.check(count)
     }
 
     /// The tests before the greeting.
@@ -525,13 +498,6 @@ impl<'a> Visit<'a> {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Ended(Outcome::TimedOut)),
             Err(_) => Err(Ended(Outcome::HungUp)),
         }
-    }
-
-    /// The client is here too often, and is told so.
-    async fn too_many(self: Box<Self>, exceeded: Exceeded) -> Ended {
-        let reply = exceeded.reply(&self.site.dialogue.hostname);
-        self.report.exceeded(exceeded);
-        self.refuse(reply, Outcome::TooManyConnections).await
     }
 
     /// Says why not, and closes.
