@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::allowlist::{Allowlist, Key, Order, Presence, Record};
+use crate::allowlist::{Allowlist, Key, Presence, Record};
 use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session, Step, Waiting};
 use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Link, Place, Proof, Ready, Unavailable};
@@ -242,11 +242,8 @@ impl<'a> Visit<'a> {
     async fn screened(&mut self, presence: &mut Presence) -> Verdict {
         let site = self.site;
         let address = self.client();
-        let access = match site.allowlist.order(address) {
-            Some(Order::Allow) => Access::Permit,
-            Some(Order::Deny) => Access::Reject,
-            None => site.screen.access(address),
-        };
+        let order = site.allowlist.order(address);
+        let access = order.map_or_else(|| site.screen.access(address), Access::from);
         let candidate = Candidate { address, access, remembered: self.recall(presence.key()).await };
         let pressure = self.seat.pressure(&site.limits);
         let report = &mut *self.report;

@@ -1,6 +1,5 @@
 //! `prescreen shadow`
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -123,19 +122,18 @@ fn whole(summary: &Summary) -> String {
         summary.idle
     );
     text.push_str(&format!("  {:<20}{:>8}\n", "decisions compared", summary.compared));
-    let because = |text: &mut String, counts: &BTreeMap<String, u64>| {
-        if !counts.is_empty() {
+    for (name, count, because) in [
+        ("agreed", summary.agreed, None),
+        ("newly refused", summary.newly_refused, Some(&summary.refused_by)),
+        ("newly permitted", summary.newly_permitted, Some(&summary.no_longer_refused_by)),
+        ("refused otherwise", summary.refused_otherwise, None),
+        ("undecided", summary.undecided, Some(&summary.undecided_because)),
+    ] {
+        text.push_str(&format!("  {name:<20}{}\n", share(count)));
+        if let Some(counts) = because.filter(|counts| !counts.is_empty()) {
             text.push_str(&format!("      {}\n", listed(counts, "")));
         }
-    };
-    text.push_str(&format!("  {:<20}{}\n", "agreed", share(summary.agreed)));
-    text.push_str(&format!("  {:<20}{}\n", "newly refused", share(summary.newly_refused)));
-    because(&mut text, &summary.refused_by);
-    text.push_str(&format!("  {:<20}{}\n", "newly permitted", share(summary.newly_permitted)));
-    because(&mut text, &summary.no_longer_refused_by);
-    text.push_str(&format!("  {:<20}{}\n", "refused otherwise", share(summary.refused_otherwise)));
-    text.push_str(&format!("  {:<20}{}\n", "undecided", share(summary.undecided)));
-    because(&mut text, &summary.undecided_because);
+    }
     if summary.dropped > 0 {
         text.push_str(&format!("  {:<20}{:>8}\n", "not compared", summary.dropped));
     }

@@ -165,11 +165,6 @@ impl Together {
         self.client
     }
 
-    /// What.
-    pub fn limit(&self) -> Limit {
-        self.limit
-    }
-
     /// Per which time.
     pub fn unit(&self) -> Duration {
         self.settings.rate_time_unit

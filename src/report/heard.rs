@@ -130,19 +130,9 @@ fn refuser(by: &RefusedBy) -> Refuser {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::envelope;
     use super::*;
     use crate::policy::List;
-    use crate::smtp::envelope::Protocol;
-
-    fn envelope(command: &'static str) -> Envelope {
-        Envelope {
-            command,
-            sender: Some("a@example.net".to_owned()),
-            recipient: Some("b@example.org".to_owned()),
-            protocol: Protocol::Esmtp,
-            helo: Some("host".to_owned()),
-        }
-    }
 
     #[test]
     fn what_the_backend_refuses_was_permitted_here() {

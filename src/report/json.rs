@@ -1,6 +1,5 @@
 //! A report as one JSON object: every fact, bounded.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -103,7 +102,7 @@ struct HandedOver<'a> {
 struct Relayed {
     to_backend: Bytes,
     to_client: Bytes,
-    ended: Cow<'static, str>,
+    ended: String,
 }
 
 #[derive(Serialize)]
@@ -161,7 +160,7 @@ pub(super) fn of(report: &Report) -> String {
             .handoff()
             .map(|handoff| HandedOver { server: handoff.server.as_deref(), seconds: seconds(handoff.took) }),
         relay: report.transfer().map(Relayed::of),
-        events: report.findings.iter().filter_map(|(at, finding)| event(seconds(*at), finding)).collect(),
+        events: report.findings.iter().map(|(at, finding)| event(seconds(*at), finding)).collect(),
         more_events: report.untold,
     };
     serde_json::to_string(&facts).unwrap_or_default()
@@ -196,11 +195,10 @@ impl Relayed {
             Side::Backend => "backend",
         };
         let ended = match transfer.ended {
-            How::Finished { first: Side::Client } => "finished by client".into(),
-            How::Finished { first: Side::Backend } => "finished by backend".into(),
-            How::Idle => "idle".into(),
-            How::Stopped => "stopped".into(),
-            How::Broken { side: whose, error } => format!("broken by {}: {error}", side(whose)).into(),
+            How::Finished { first } => format!("finished by {}", side(first)),
+            How::Idle => "idle".to_owned(),
+            How::Stopped => "stopped".to_owned(),
+            How::Broken { side: whose, error } => format!("broken by {}: {error}", side(whose)),
         };
         Self { to_backend: Bytes::of(transfer.up), to_client: Bytes::of(transfer.down), ended }
     }
@@ -227,12 +225,9 @@ fn attributes(envelope: &Envelope) -> Map<String, Value> {
     facts
 }
 
-/// A finding: when, in which words a log line would tell it, and its facts. Silence of a list is no event.
-fn event(at: f64, finding: &Finding) -> Option<Value> {
+/// A finding: when, in which words a log line would tell it, and its facts.
+fn event(at: f64, finding: &Finding) -> Value {
     let what = line::lines(finding, Client::Understood).into_iter().map(|line| line.text).collect::<Vec<_>>();
-    if what.is_empty() {
-        return None;
-    }
     let mut facts = match finding {
         Finding::Screen(finding) => screened(finding),
         Finding::Dialogue(finding) => said(finding),
@@ -242,7 +237,7 @@ fn event(at: f64, finding: &Finding) -> Option<Value> {
     };
     facts.insert("at".to_owned(), at.into());
     facts.insert("what".to_owned(), what.join("; ").into());
-    Some(facts.into())
+    facts.into()
 }
 
 fn screened(finding: &screen::Finding) -> Map<String, Value> {

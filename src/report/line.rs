@@ -295,25 +295,15 @@ fn sent(word: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::envelope;
     use super::*;
     use crate::allowlist::Test;
     use crate::dialogue::{After, Finding as F};
     use crate::policy::List;
     use crate::smtp::command::Verb;
-    use crate::smtp::envelope::Protocol;
 
     fn client() -> Client<'static> {
         Client::Named("192.0.2.7:4711".parse().unwrap(), None)
-    }
-
-    fn envelope() -> Envelope {
-        Envelope {
-            command: "RCPT",
-            sender: Some("a@example.net".to_owned()),
-            recipient: Some("b@example.org".to_owned()),
-            protocol: Protocol::Esmtp,
-            helo: Some("host".to_owned()),
-        }
     }
 
     fn line(finding: dialogue::Finding) -> String {
@@ -364,7 +354,7 @@ mod tests {
     #[test]
     fn what_a_test_costs_at_rcpt_is_told_with_commas() {
         let reply = Reply::new(550, "5.7.1 Service unavailable; client [192.0.2.7] blocked using bl.test");
-        let reject = F::Reject { envelope: envelope(), reply, by: RefusedBy::Test };
+        let reject = F::Reject { envelope: envelope("RCPT"), reply, by: RefusedBy::Test };
         assert_eq!(
             line(reject),
             "NOQUEUE: reject: RCPT from [192.0.2.7]:4711: 550 5.7.1 Service unavailable; client [192.0.2.7] \
@@ -376,14 +366,15 @@ mod tests {
     fn what_a_restriction_says_is_told_as_smtpd_tells_it() {
         let reply = Reply::new(554, "5.7.1 <b@example.org>: Relay access denied");
         let by = RefusedBy::Restriction(cause());
-        let reject = F::Reject { envelope: envelope(), reply, by };
+        let reject = F::Reject { envelope: envelope("RCPT"), reply, by };
         assert_eq!(
             line(reject),
             "NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 554 5.7.1 <b@example.org>: Relay access denied; \
              from=<a@example.net> to=<b@example.org> proto=ESMTP helo=<host>"
         );
         let note = Note { kind: NoteKind::Warn, cause: cause(), text: "look at this".to_owned() };
-        let bare = Envelope { command: "CONNECT", sender: None, recipient: None, helo: None, ..envelope() };
+        let bare =
+            Envelope { command: "CONNECT", sender: None, recipient: None, helo: None, ..envelope("RCPT") };
         let named = Client::Named("[2001:db8::1]:25".parse().unwrap(), Some("mx.example.net"));
         assert_eq!(
             dialogue(&F::Note { envelope: bare, note }, named).unwrap().text,
@@ -393,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_client_cannot_write_a_line_of_its_own() {
-        let mut evil = envelope();
+        let mut evil = envelope("RCPT");
         evil.helo = Some("x>\r\nNov 22 host postfix/postscreen[1]: PASS NEW [198.51.100.1]:25".to_owned());
         evil.sender = Some("\u{1b}[2J\u{202e}@example".to_owned());
         for by in [RefusedBy::Test, RefusedBy::Limit] {

@@ -165,15 +165,14 @@ impl Report {
         self.note(Finding::Exceeded(exceeded));
     }
 
-    /// The client's names, where somebody has asked for it.
+    /// The client's names, where somebody has asked for them. They are told again and again, and stay the same.
     pub fn named(&mut self, names: Option<&Names>) {
-        if let Some(name) = names.and_then(|names| names.name.as_deref()) {
-            self.talk_mut().name = Some(text::printable(name));
+        let Some(names) = names else { return };
+        if let Some(heard) = &mut self.heard {
+            heard.names.get_or_insert_with(|| names.clone());
         }
-        if let (Some(heard), Some(names)) = (&mut self.heard, names)
-            && heard.names.is_none()
-        {
-            heard.names = Some(names.clone());
+        if let Some(name) = &names.name {
+            self.talk_mut().name.get_or_insert_with(|| text::printable(name));
         }
     }
 

@@ -77,7 +77,7 @@ impl Report {
         if let Some(test) = test {
             self.tested(test, result);
         }
-        let offence = test.map_or(Outcome::Denylisted, Outcome::Failed);
+        let offence = Outcome::of_failure(test);
         match result {
             TestResult::Failed => self.blame(offence),
             TestResult::Ignored => self.let_off(offence),

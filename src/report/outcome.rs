@@ -47,6 +47,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What it is to fail `test`, or the access list where it was none.
+    pub fn of_failure(test: Option<Test>) -> Self {
+        test.map_or(Self::Denylisted, Self::Failed)
+    }
+
     /// All outcomes.
     pub const ALL: [Self; 24] = [
         Self::Forwarded,

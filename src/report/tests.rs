@@ -18,9 +18,10 @@ fn report() -> Report {
     Report::new(Endpoints { client, server }, SystemTime::now())
 }
 
-fn envelope() -> Envelope {
+/// An envelope with everything in it, at this command.
+pub(super) fn envelope(command: &'static str) -> Envelope {
     Envelope {
-        command: "RCPT",
+        command,
         sender: Some("a@example.net".to_owned()),
         recipient: Some("b@example.org".to_owned()),
         protocol: Protocol::Esmtp,
@@ -63,7 +64,7 @@ fn a_listed_client(report: &mut Report) {
     report.screen(Noticed::Waited(WAIT));
     report.reached(State::Dialogue);
     let reply = Reply::new(550, "5.7.1 Service unavailable; client [192.0.2.7] blocked using bl.test");
-    report.dialogue(Said::Reject { envelope: envelope(), reply, by: RefusedBy::Test });
+    report.dialogue(Said::Reject { envelope: envelope("RCPT"), reply, by: RefusedBy::Test });
     report.dialogue(Said::TooManyErrors { after: After::Verb(Verb::Rcpt) });
     report.end(Outcome::Quit);
 }
@@ -187,7 +188,7 @@ fn the_gravest_offence_names_the_outcome() {
 #[test]
 fn a_backend_that_does_not_answer_is_nobodys_offence_but_names_the_outcome() {
     let mut report = report();
-    report.dialogue(Said::Unavailable { envelope: envelope() });
+    report.dialogue(Said::Unavailable { envelope: envelope("RCPT") });
     report.end(Outcome::Quit);
     assert_eq!(report.outcome(), Some(Outcome::Unavailable));
     assert_eq!(report.verdicts(), [(Verdict { by: Judge::NoBackend, action: Refusal::Defer }, 1)]);
@@ -198,7 +199,7 @@ fn a_report_is_bounded_and_counts_on() {
     let mut report = report();
     for _ in 0..10_000 {
         let reply = Reply::new(550, "5.1.1 <x>: User unknown".repeat(100));
-        report.dialogue(Said::BackendReject { envelope: envelope(), reply });
+        report.dialogue(Said::BackendReject { envelope: envelope("RCPT"), reply });
     }
     assert_eq!((report.findings.len(), report.untold as usize), (FINDINGS, 10_000 - FINDINGS));
     assert_eq!(report.verdicts()[0].1, 10_000);

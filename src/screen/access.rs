@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use crate::allowlist::Order;
 use crate::table::{File, LoadError, LookupError, MatchList, Sources, Table, words};
 
 /// An access list, loaded.
@@ -35,6 +36,16 @@ pub enum Access {
     Reject,
     /// Test it.
     Undecided,
+}
+
+/// What an operator has ordered stands above every list.
+impl From<Order> for Access {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Allow => Self::Permit,
+            Order::Deny => Self::Reject,
+        }
+    }
 }
 
 impl AccessList {

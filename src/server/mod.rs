@@ -91,7 +91,7 @@ impl StartError {
     }
 }
 
-fn lines(faults: &[Fault]) -> String {
+fn lines(faults: &[impl ToString]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

@@ -21,7 +21,7 @@ use super::{lines, site};
 use crate::admin::desk::{Follow, Line};
 use crate::admin::shadow::{Counters, News, Seen, Shadow, Tally};
 use crate::allowlist::Allowlist;
-use crate::config::{Config, Problem, Source};
+use crate::config::{Config, Source};
 use crate::metrics;
 use crate::report::Report;
 
@@ -101,7 +101,7 @@ impl House {
             Source::Defaults => "defaults".to_owned(),
         };
         let read = self.wish(|answer| Wish::Read(source, answer)).await?;
-        let config = read.map_err(|problems| all(&problems))?;
+        let config = read.map_err(|problems| lines(&problems))?;
         let house = Arc::clone(self);
         // Tables may be large, and their disk slow.
         let built = spawn_blocking(move || house.shadow_of(&config)).await;
@@ -248,8 +248,4 @@ impl Drop for Comparison {
 
 fn value(of: &impl Serialize) -> Value {
     serde_json::to_value(of).unwrap_or_default()
-}
-
-fn all(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

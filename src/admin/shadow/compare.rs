@@ -100,7 +100,7 @@ async fn of_connection(explainer: &Explainer, seen: &Seen) -> Option<Compared> {
         (Standing::Permitted, _) => Shadowed::Decided(Decision::permit()),
         (Standing::Failed(test), _) => Shadowed::Decided(Decision::refuse(
             Verdict::Reject,
-            name(test).to_owned(),
+            Outcome::of_failure(test).as_str().to_owned(),
             reply_of(&ruling).filter(|_| ruling.verdict() != Verdict::Permit).unwrap_or_default(),
         )),
         (_, Tests::Failed(decision)) => Shadowed::Decided(decision),
@@ -174,7 +174,8 @@ fn shadowed(
         && !is_refused
     {
         // The reply would have come at a recipient, and there was none.
-        let decision = Decision::refuse(Verdict::Reject, name(test).to_owned(), String::new());
+        let decision =
+            Decision::refuse(Verdict::Reject, Outcome::of_failure(test).as_str().to_owned(), String::new());
         return Shadowed::Decided(decision);
     }
     let by = decided.refused.as_ref().map(|refused| &refused.by);
@@ -216,7 +217,7 @@ fn of_live(seen: &Seen, decided: &Decided) -> Decision {
 
 fn of_ruling(ruling: &Ruling<'_>) -> Decision {
     let rule = match ruling.decisive().and_then(|exchange| exchange.refusal.as_ref()) {
-        Some(Refusal::Test(test)) => name(*test).to_owned(),
+        Some(Refusal::Test(test)) => Outcome::of_failure(*test).as_str().to_owned(),
         Some(Refusal::Restriction(cause)) => rule(cause),
         Some(Refusal::Limit) => "limit".to_owned(),
         Some(Refusal::Protocol) | None => "protocol".to_owned(),
@@ -231,11 +232,6 @@ fn reply_of(ruling: &Ruling<'_>) -> Option<String> {
 /// The first line of a reply.
 fn text(reply: &Reply) -> String {
     printable(&reply.to_string())
-}
-
-/// A test by the word that outcomes have for it.
-fn name(test: Option<Test>) -> &'static str {
-    test.map_or(Outcome::Denylisted, Outcome::Failed).as_str()
 }
 
 fn rule(cause: &Cause) -> String {

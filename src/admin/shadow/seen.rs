@@ -60,11 +60,7 @@ impl Seen {
     }
 
     pub(super) fn access(&self, configured: Access) -> Access {
-        match self.order {
-            Some(Order::Allow) => Access::Permit,
-            Some(Order::Deny) => Access::Reject,
-            None => configured,
-        }
+        self.order.map_or(configured, Access::from)
     }
 
     pub(super) fn known(&self, test: Test) -> Known {

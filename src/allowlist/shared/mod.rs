@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use moka::sync::Cache;
-use redis::{RedisError, Value};
+use redis::{RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
 use super::record::{Key, Record, seconds};
@@ -118,24 +118,18 @@ impl Shared {
         let Some(mut connection) = self.link.connection() else { return Answer::Nothing };
         let mut command = redis::cmd("HGETALL");
         command.arg(name(&self.prefix, key));
-        let asked = timeout(self.timeout, command.query_async::<Value>(&mut connection));
-        let watch = self.counters.begin(Operation::Lookup);
-        let (outcome, answer) = match asked.await {
-            Err(_) => (Outcome::Timeout, Answer::Nothing),
-            Ok(Err(error)) => (Outcome::of(&error), Answer::Nothing),
-            Ok(Ok(value)) => match entry(key, &value) {
-                Entry::Missing => (Outcome::Missing, Answer::Missing),
-                Entry::Passes(record) => (Outcome::Done, Answer::Passes(record)),
-                Entry::Revoked(_) => (Outcome::Done, Answer::Revoked),
-                Entry::Foreign => (Outcome::Foreign, Answer::Nothing),
-            },
+        let asked = command.query_async::<Value>(&mut connection);
+        let understood = |value| match entry(key, &value) {
+            Entry::Missing => (Outcome::Missing, Some(Answer::Missing)),
+            Entry::Passes(record) => (Outcome::Done, Some(Answer::Passes(record))),
+            Entry::Revoked(_) => (Outcome::Done, Some(Answer::Revoked)),
+            Entry::Foreign => (Outcome::Foreign, None),
         };
-        watch.end(outcome);
-        self.link.heard(outcome);
+        let (outcome, answer) = self.within_limit(Operation::Lookup, asked, understood).await;
         if outcome.is_an_answer() {
             self.asked.insert(key, ());
         }
-        answer
+        answer.unwrap_or(Answer::Nothing)
     }
 
     /// How often `what` has happened with a client on all hosts since it first did, this time included; counting begins
@@ -156,19 +150,30 @@ impl Shared {
             }
             Ok::<_, RedisError>(counted)
         };
-        let watch = self.counters.begin(Operation::Count);
-        let (outcome, count) = match timeout(self.timeout, asked).await {
+        let understood = |(count, ttl): (i64, i64)| match u32::try_from(count) {
+            Ok(count) if ttl >= 0 => (Outcome::Done, Some(count)),
+            _ => (Outcome::Foreign, None),
+        };
+        self.within_limit(Operation::Count, asked, understood).await.1
+    }
+
+    /// Waits for what was asked, [`Settings::timeout`] at most; what came of it is counted, and tells the link whether
+    /// the server is to be asked again.
+    async fn within_limit<T, A>(
+        &self,
+        operation: Operation,
+        asked: impl Future<Output = RedisResult<T>>,
+        understood: impl FnOnce(T) -> (Outcome, Option<A>),
+    ) -> (Outcome, Option<A>) {
+        let watch = self.counters.begin(operation);
+        let (outcome, answer) = match timeout(self.timeout, asked).await {
             Err(_) => (Outcome::Timeout, None),
             Ok(Err(error)) => (Outcome::of(&error), None),
-            Ok(Ok((_, ttl))) if ttl < 0 => (Outcome::Foreign, None),
-            Ok(Ok((count, _))) => match u32::try_from(count) {
-                Ok(count) => (Outcome::Done, Some(count)),
-                Err(_) => (Outcome::Foreign, None),
-            },
+            Ok(Ok(value)) => understood(value),
         };
         watch.end(outcome);
         self.link.heard(outcome);
-        count
+        (outcome, answer)
     }
 
     /// Tells the server, soon, what memory then holds of a client that has passed in a connection since `began`.
