@@ -14,6 +14,7 @@ mod starttls;
 
 use std::io;
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::allowlist::{Allowlist, Key, Presence, Record};
 use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session, Step, Waiting};
@@ -350,6 +351,8 @@ impl<'a> Visit<'a> {
         if site.dialogue.wants_names() {
             Box::pin(site.policy.names(&session.peer().names, self.client())).await;
         }
+        // Registered once, not for every line.
+        let mut drained = pin!(self.drain.cancelled());
         let mut step = session.greet();
         loop {
             self.note(session);
@@ -386,13 +389,13 @@ impl<'a> Visit<'a> {
                 }
                 Step::Reply { reply, delay } => {
                     self.say(&[reply], delay).await?;
-                    self.next(session).await?
+                    self.next(session, drained.as_mut()).await?
                 }
                 Step::StartTls(reply) => {
                     self.say(&[reply], None).await?;
                     self = Box::pin(self.secured(session, handoff)).await?;
                     carry.secured();
-                    self.next(session).await?
+                    self.next(session, drained.as_mut()).await?
                 }
                 Step::Relay(released) if site.relay.inspect == Inspect::Transaction => {
                     Box::pin(self.message(session, handoff, &released)).await?
@@ -418,7 +421,11 @@ impl<'a> Visit<'a> {
     }
 
     /// The session's next line, or what the lack of one means.
-    async fn next(&mut self, session: &mut Session) -> Result<Step, Ended> {
+    async fn next(
+        &mut self,
+        session: &mut Session,
+        mut drained: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Result<Step, Ended> {
         let deadline = tokio::time::Instant::now() + self.time_limit();
         loop {
             match self.input.next_line(self.site.dialogue.line_length_limit) {
@@ -426,13 +433,14 @@ impl<'a> Visit<'a> {
                 Some(Err(TooLong)) => return Ok(session.too_long()),
                 None => {}
             }
-            let Self { stream, input, alarm, drain, .. } = self;
+            let Self { stream, input, alarm, .. } = self;
             tokio::select! {
+                biased;
                 read = alarm.until(deadline, read(stream, input)) => match read {
                     Some(read) => read?,
                     None => return Ok(session.timed_out()),
                 },
-                () = drain.cancelled() => return Ok(session.shutting_down()),
+                () = drained.as_mut() => return Ok(session.shutting_down()),
             }
         }
     }
@@ -488,7 +496,7 @@ impl<'a> Visit<'a> {
             sleep(delay).await;
         }
         let mut bytes = Vec::new();
-        replies.iter().for_each(|reply| bytes.extend(reply.to_wire()));
+        replies.iter().for_each(|reply| reply.write_to(&mut bytes));
         let limit = self.time_limit();
         match wire::send(&mut self.stream, &bytes, limit).await {
             Ok(()) => Ok(()),

@@ -132,12 +132,14 @@ impl World {
     pub(crate) async fn clean(&self) -> io::Result<()> {
         let mta = Mta::start(1);
         let proxied = mta.postfix.proxied;
+        let unix = format!("unix:{}", mta.postfix.socket("local").display());
         let ours =
             |name| rivals::prescreen(name, Duty::Screen { greet_wait: 1 }, &proxied.to_string(), RESOLVER);
         let smtpd = mta.smtpd();
         let contenders: Vec<_> = [
             ours("prescreen"),
             ours("prescreen again"),
+            rivals::prescreen("prescreen, unix socket", Duty::Screen { greet_wait: 1 }, &unix, RESOLVER),
             rivals::haproxy("HAProxy", Haproxy::Auto, proxied),
             rivals::nginx("nginx stream", proxied),
             rivals::direct(mta.postfix.direct),

@@ -24,12 +24,15 @@ mod why;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::{Parser, Subcommand};
 
 use configuration::Configuration;
 use prescreen::allowlist::Order;
+use tokio::runtime::{Builder, Runtime};
 
 /// A front proxy for port 25: screens SMTP clients, drops zombies, splices clean connections to any MTA.
 #[derive(Parser)]
@@ -139,8 +142,11 @@ fn wrote(result: io::Result<()>) -> Result<(), Stopped> {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Stopped> {
-    tokio::runtime::Runtime::new().map_err(|error| failed(EX_UNAVAILABLE, error))
+/// On one processor, as a sidecar often has no more, one thread does it all: tasks need not be handed about.
+fn runtime() -> Result<Runtime, Stopped> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.enable_all().build().map_err(|error| failed(EX_UNAVAILABLE, error))
 }
 
 fn count(number: usize, what: &str) -> String {

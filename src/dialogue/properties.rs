@@ -194,7 +194,7 @@ proptest! {
         let outcome = converse(&mut session(Client::Known, 1000), lines.iter().map(String::as_bytes));
         for reply in outcome.heard {
             let wire = reply.to_wire();
-            prop_assert_eq!(wire.iter().filter(|byte| **byte == b'\n').count(), reply.lines().len());
+            prop_assert_eq!(wire.iter().filter(|byte| **byte == b'\n').count(), reply.lines().count());
             prop_assert!(!wire.iter().any(|byte| byte.is_ascii_control() && !b"\r\n".contains(byte)));
         }
     }

@@ -184,7 +184,7 @@ impl Setting {
         };
         let mut settings = self.settings.unwrap_or_else(default_settings);
         settings.tables = Tables::load(&settings, Path::new("/")).unwrap();
-        let lines = std::iter::once("backend".to_owned()).chain(self.offer).collect();
+        let lines = std::iter::once("backend".to_owned()).chain(self.offer);
         let capabilities = Arc::new(Capabilities::from_reply(&Reply::multiline(250, lines)));
         let offer =
             Offer { capabilities, starttls: self.starttls, auth: self.auth, encryption: self.encryption };
@@ -503,7 +503,7 @@ impl Stagehand {
 /// A reply as a script writes it: `550 5.7.1 Text`.
 fn reply(text: &str) -> Reply {
     let (code, text) = text.split_once(' ').unwrap();
-    Reply::new(code.parse().unwrap(), text)
+    Reply::new(code.parse().unwrap(), text.to_owned())
 }
 
 fn seconds(text: &str) -> Duration {

@@ -180,8 +180,9 @@ mod tests {
             ..Settings::default()
         };
         let tables = load(&settings).unwrap();
-        let footer =
-            |code, text: &str| tables.footer(&Reply::new(code, text)).map(|footer| footer.to_string());
+        let footer = |code, text: &str| {
+            tables.footer(&Reply::new(code, text.to_owned())).map(|footer| footer.to_string())
+        };
         assert_eq!(footer(550, "5.1.1 No").as_deref(), Some("one"));
         assert_eq!(footer(450, "4.1.1 No").as_deref(), Some("\\c 50 $client_address"));
         assert_eq!(footer(554, "5.7.1 No"), None);

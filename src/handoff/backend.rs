@@ -1,6 +1,5 @@
 //! One connection to a server, and how far it has been brought.
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -65,13 +64,15 @@ pub(super) type Outcome<T> = Result<T, Failure>;
 impl Backend {
     /// Connects, tells the server who the client is, and reads its greeting if that is to be read here.
     pub(super) async fn open(
-        server: Arc<Server>,
-        settings: Arc<Settings>,
+        server: &Arc<Server>,
+        settings: &Arc<Settings>,
         encryption: &Encryption,
-        client: Client<'_>,
+        client: &Client<'_>,
         greeting: Greeting,
     ) -> Outcome<Self> {
-        let socket = timed(&server, Phase::Connect, connect(&server, &settings, &client)).await?;
+        let begun = Instant::now();
+        let connected = connect(server, settings, client).await;
+        let socket = timed(server, Phase::Connect, begun, connected)?;
         let client = client.over(&socket);
         let header = client.header(settings.identity);
         let mut conversation = Conversation::new(Link::Plain(socket));
@@ -79,16 +80,18 @@ impl Backend {
             .send(&header, settings.greeting_timeout)
             .await
             .map_err(|lost| lost.at(Phase::Greeting))?;
-        let mut backend = Self::over(server, settings, conversation);
+        let mut backend = Self::over(Arc::clone(server), Arc::clone(settings), conversation);
         let is_told_in_smtp = backend.settings.identity == Identity::Xclient;
         let is_first_to_speak = is_told_in_smtp || !matches!(encryption, Encryption::Off);
         if greeting == Greeting::Leave && !is_first_to_speak {
             return Ok(backend);
         }
         let mut said = backend.greeting().await?;
-        backend = backend.encrypted(encryption, client.hostname).await?;
+        if !matches!(encryption, Encryption::Off) {
+            backend = Box::pin(backend.encrypted(encryption, client.hostname)).await?;
+        }
         if is_told_in_smtp {
-            said = backend.announce(&client, said).await?;
+            said = Box::pin(backend.announce(&client, said)).await?;
         }
         backend.unheard = Some(said).filter(|_| greeting == Greeting::Leave);
         Ok(backend)
@@ -114,8 +117,9 @@ impl Backend {
 
     /// The server's greeting.
     async fn greeting(&mut self) -> Outcome<Reply> {
-        let read = self.conversation.reply(self.settings.greeting_timeout);
-        let reply = timed(&self.server, Phase::Greeting, read).await?;
+        let begun = Instant::now();
+        let read = self.conversation.reply(self.settings.greeting_timeout).await;
+        let reply = timed(&self.server, Phase::Greeting, begun, read)?;
         if reply.code() == 220 { Ok(reply) } else { Err(Failure::rejected(Phase::Greeting, reply)) }
     }
 
@@ -191,9 +195,7 @@ impl Backend {
         }
         self.pipelines = false;
         if helo.protocol == Protocol::Esmtp {
-            let offer = Capabilities::from_reply(&reply);
-            self.pipelines = offer.offers("PIPELINING");
-            self.server.offered(offer);
+            self.pipelines = self.server.offered(&reply).offers("PIPELINING");
         }
         // HELO and EHLO begin anew (RFC 5321 §4.1.4).
         (self.transaction, self.needs_rset) = (None, false);
@@ -218,15 +220,17 @@ impl Backend {
 
     /// Asks two of them at once.
     async fn ask_both(&mut self, phase: Phase, commands: [&str; 2]) -> Outcome<[Reply; 2]> {
-        let asked = self.conversation.ask_both(commands, self.settings.command_timeout);
-        let [first, second] = timed(&self.server, phase, asked).await?;
+        let begun = Instant::now();
+        let asked = self.conversation.ask_both(commands, self.settings.command_timeout).await;
+        let [first, second] = timed(&self.server, phase, begun, asked)?;
         Ok([decided(phase, first)?, decided(phase, second)?])
     }
 
     /// Asks any command, `payload` behind its line.
     pub(super) async fn ask_with(&mut self, phase: Phase, command: &str, payload: &[u8]) -> Outcome<Reply> {
-        let asked = self.conversation.ask(command, payload, self.settings.command_timeout);
-        timed(&self.server, phase, asked).await
+        let begun = Instant::now();
+        let asked = self.conversation.ask(command, payload, self.settings.command_timeout).await;
+        timed(&self.server, phase, begun, asked)
     }
 
     /// The server, as configured.
@@ -286,14 +290,9 @@ pub(super) fn is_done(reply: &Reply) -> bool {
     (200..300).contains(&reply.code())
 }
 
-/// Notes how long it took, if it went well, and in which phase it did not.
-pub(super) async fn timed<T>(
-    server: &Server,
-    phase: Phase,
-    work: impl Future<Output = Result<T, Lost>>,
-) -> Outcome<T> {
-    let start = Instant::now();
-    let done = work.await.map_err(|lost| lost.at(phase))?;
-    server.statistics.took(phase, start.elapsed());
+/// Notes how long it took since it has `begun`, if it went well, and in which phase it did not.
+pub(super) fn timed<T>(server: &Server, phase: Phase, begun: Instant, done: Result<T, Lost>) -> Outcome<T> {
+    let done = done.map_err(|lost| lost.at(phase))?;
+    server.statistics.took(phase, begun.elapsed());
     Ok(done)
 }

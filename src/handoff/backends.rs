@@ -123,9 +123,13 @@ impl Backends {
     /// Asks the first server what it offers, for whoever wants to know: nothing is held against it.
     pub async fn inquire(&self) -> Result<Capabilities, Unavailable> {
         let server = self.servers.first().ok_or_else(Unavailable::nowhere)?;
-        probe::ask(server, &self.settings, &self.encryption, &self.hostname).await.map_err(|failure| {
-            Unavailable { server: Some(server.name.clone()), phase: failure.phase, trouble: failure.trouble }
-        })
+        let asked = probe::ask(server, &self.settings, &self.encryption, &self.hostname).await;
+        let asked = asked.map_err(|Failure { phase, trouble, .. }| Unavailable {
+            server: Some(server.name.clone()),
+            phase,
+            trouble,
+        });
+        asked.map(|reply| Capabilities::from_reply(&reply))
     }
 
     /// Connects to the first server that will have the client. With [`Proof::Passed`] its greeting is left to read.
@@ -165,7 +169,7 @@ impl Backends {
                 last.get_or_insert_with(Unavailable::full);
                 continue;
             };
-            match self.try_server(&server, client, greeting).await {
+            match self.try_server(&server, &client, greeting).await {
                 Ok(mut backend) => {
                     backend.place = Some(place);
                     return Ok(backend);
@@ -184,11 +188,10 @@ impl Backends {
     async fn try_server(
         &self,
         server: &Arc<Server>,
-        client: Client<'_>,
+        client: &Client<'_>,
         greeting: Greeting,
     ) -> Outcome<Backend> {
-        let (known, settings) = (Arc::clone(server), Arc::clone(&self.settings));
-        let backend = Backend::open(known, settings, &self.encryption, client, greeting).await?;
+        let backend = Backend::open(server, &self.settings, &self.encryption, client, greeting).await?;
         server.answered();
         Ok(backend)
     }
@@ -247,8 +250,8 @@ async fn probe_noted(
     hostname: &str,
 ) -> Outcome<()> {
     match probe::ask(server, settings, encryption, hostname).await {
-        Ok(capabilities) => {
-            server.offered(capabilities);
+        Ok(reply) => {
+            server.offered(&reply);
             server.answered();
             Ok(())
         }

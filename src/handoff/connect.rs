@@ -13,6 +13,7 @@ use super::lockstep::Lost;
 use super::server::Server;
 use super::settings::{Address, Identity, Settings};
 use super::trouble::Trouble;
+use super::whereabouts::Whereabouts;
 use crate::wire::Socket;
 
 /// Connects to `server` within the time that is allowed: where it has several addresses, to the first that answers.
@@ -22,12 +23,27 @@ pub(super) async fn connect(
     client: &Client<'_>,
 ) -> Result<Socket, Lost> {
     let limit = settings.connect_timeout;
-    let addresses = match (&server.address, &server.whereabouts) {
+    let stream = match (&server.address, &server.whereabouts) {
         (Address::Unix(path), _) => return Ok(within(limit, UnixStream::connect(path)).await?.into()),
-        (Address::Tcp(address), _) => vec![*address],
-        (Address::Name { .. }, Some(whereabouts)) => whereabouts.addresses(Instant::now()).await?,
-        (Address::Name { .. }, None) => Vec::new(),
+        (Address::Tcp(address), _) => connect_to(*address, settings.identity, limit, client).await?,
+        (Address::Name { .. }, Some(whereabouts)) => {
+            Box::pin(connect_by_name(whereabouts, settings, client)).await?
+        }
+        (Address::Name { .. }, None) => return Err(Trouble::Unreachable.into()),
     };
+    // Without it a message that ends in a small write stalls for 40 ms.
+    stream.set_nodelay(true).map_err(|_| Trouble::Closed)?;
+    Ok(stream.into())
+}
+
+/// To the first of its addresses that answers.
+async fn connect_by_name(
+    whereabouts: &Whereabouts,
+    settings: &Settings,
+    client: &Client<'_>,
+) -> Result<TcpStream, Trouble> {
+    let limit = settings.connect_timeout;
+    let addresses = whereabouts.addresses(Instant::now()).await?;
     let is_possible =
         |address: &&SocketAddr| settings.identity != Identity::Transparent || is_met(address, client);
     let possible: Vec<_> = addresses.iter().filter(is_possible).collect();
@@ -39,10 +55,7 @@ pub(super) async fn connect(
             break;
         }
     }
-    let stream = connected?;
-    // Without it a message that ends in a small write stalls for 40 ms.
-    stream.set_nodelay(true).map_err(|_| Trouble::Closed)?;
-    Ok(stream.into())
+    connected
 }
 
 async fn connect_to(
@@ -51,10 +64,15 @@ async fn connect_to(
     limit: Duration,
     client: &Client<'_>,
 ) -> Result<TcpStream, Trouble> {
-    if identity == Identity::Transparent {
-        return within(limit, transparent(address, client.address())?.connect(address)).await;
-    }
-    within(limit, TcpStream::connect(address)).await
+    let socket = match identity {
+        Identity::Transparent => transparent(address, client.address())?,
+        _ => plain(address).map_err(|error| Trouble::of_connect(&error))?,
+    };
+    within(limit, socket.connect(address)).await
+}
+
+fn plain(server: SocketAddr) -> io::Result<TcpSocket> {
+    if server.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
 }
 
 /// Whether the server can be told of `client` by its source address.

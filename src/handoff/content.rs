@@ -42,13 +42,13 @@ impl Backend {
         let header = self.header(released).await?;
         let line = released.command().line() + "\r\n";
         match released.command() {
-            ContentCommand::Data if !header.is_empty() => match self.data().await? {
+            ContentCommand::Data if !header.is_empty() => match Box::pin(self.data()).await? {
                 Begun::Refused(reply) => self.ready(&[rest], Some(reply)).await,
                 Begun::Go(reply) => self.ready(&[header.as_bytes(), rest], reply).await,
             },
             ContentCommand::Data => self.ready(&[line.as_bytes(), rest], None).await,
             ContentCommand::Bdat { .. } => {
-                self.chunk(&header).await?;
+                Box::pin(self.chunk(&header)).await?;
                 self.ready(&[line.as_bytes(), rest], None).await
             }
         }
@@ -101,18 +101,19 @@ impl Backend {
         }
         let effects = released.effects();
         for address in &effects.bcc {
-            let reply = self.ask(Phase::Envelope, &format!("RCPT TO:<{}>", printable(address))).await?;
-            if !is_done(&reply) {
-                let said = reply.to_string();
-                tracing::warn!(
-                    server = self.server.name,
-                    address,
-                    said,
-                    "the backend refuses a BCC recipient"
-                );
-            }
+            Box::pin(self.bcc(address)).await?;
         }
         Ok(effects.prepend.iter().map(|line| printable(line) + "\r\n").collect())
+    }
+
+    /// Names a recipient whom the lists add. The client has not asked for it, so a refusal is not told.
+    async fn bcc(&mut self, address: &str) -> Outcome<()> {
+        let reply = self.ask(Phase::Envelope, &format!("RCPT TO:<{}>", printable(address))).await?;
+        if !is_done(&reply) {
+            let said = reply.to_string();
+            tracing::warn!(server = self.server.name, address, said, "the backend refuses a BCC recipient");
+        }
+        Ok(())
     }
 
     /// Says DATA. The header goes behind the 354.

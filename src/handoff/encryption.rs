@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use tokio::time::Instant;
+
 use super::backend::{Backend, Outcome, timed};
 use super::lockstep::Lost;
 use super::server::Health;
@@ -89,18 +91,17 @@ impl Backend {
             return Err(failed(None));
         };
         let Self { server, conversation, settings, .. } = self;
-        let begun = conversation.encrypted(connector, &name, settings.greeting_timeout);
-        let begun = timed(&server, Phase::Tls, async {
-            begun.await.map_err(|error| {
-                // Told with the news that it is down, and not again and again.
-                if server.health() != Health::Down {
-                    let error = error.to_string();
-                    tracing::warn!(server = server.name, error, "no TLS with the backend");
-                }
-                Lost::from(error.trouble())
-            })
+        let begun = Instant::now();
+        let encrypted = conversation.encrypted(connector, &name, settings.greeting_timeout).await;
+        let encrypted = encrypted.map_err(|error| {
+            // Told with the news that it is down, and not again and again.
+            if server.health() != Health::Down {
+                let error = error.to_string();
+                tracing::warn!(server = server.name, error, "no TLS with the backend");
+            }
+            Lost::from(error.trouble())
         });
-        let conversation = begun.await?;
+        let conversation = timed(&server, Phase::Tls, begun, encrypted)?;
         Ok(Self::over(server, settings, conversation))
     }
 }

@@ -8,9 +8,9 @@ use super::introduction::Client;
 use super::server::Server;
 use super::settings::Settings;
 use super::trouble::{Failure, Phase};
-use crate::smtp::capability::Capabilities;
+use crate::smtp::reply::Reply;
 
-/// Connects, announces ourselves as the client, says EHLO and leaves.
+/// Connects, announces ourselves as the client, says EHLO and leaves; returns the reply to EHLO.
 ///
 /// A server that does not understand the announcement answers it as if it were a command, and is out of step at once:
 /// so this is also the test of `identity`.
@@ -19,14 +19,13 @@ pub(super) async fn ask(
     settings: &Arc<Settings>,
     encryption: &Encryption,
     hostname: &str,
-) -> Outcome<Capabilities> {
-    let (server, settings) = (Arc::clone(server), Arc::clone(settings));
+) -> Outcome<Reply> {
     let ourselves = Client::ourselves(hostname);
-    let mut backend = Backend::open(server, settings, encryption, ourselves, Greeting::Read).await?;
+    let mut backend = Backend::open(server, settings, encryption, &ourselves, Greeting::Read).await?;
     let reply = backend.ask(Phase::Helo, &format!("EHLO {hostname}")).await?;
     if !is_done(&reply) {
         return Err(Failure::rejected(Phase::Helo, reply));
     }
     backend.quit();
-    Ok(Capabilities::from_reply(&reply))
+    Ok(reply)
 }

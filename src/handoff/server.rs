@@ -13,6 +13,7 @@ use super::totals::{Statistics, Totals};
 use super::trouble::{Failure, Phase, Trouble};
 use super::whereabouts::Whereabouts;
 use crate::smtp::capability::Capabilities;
+use crate::smtp::reply::Reply;
 
 /// How a server was doing when it was last spoken to; a closed set, so it may label a metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -110,11 +111,12 @@ impl Server {
         state.rests_until = None;
     }
 
-    /// It has said what it offers.
-    pub(super) fn offered(&self, capabilities: Capabilities) {
+    /// It has said what it offers: to one client after the other the same, as a rule.
+    pub(super) fn offered(&self, reply: &Reply) -> Arc<Capabilities> {
         let mut state = self.state.lock();
-        if state.capabilities.as_deref() != Some(&capabilities) {
-            state.capabilities = Some(Arc::new(capabilities));
+        match &state.capabilities {
+            Some(known) if known.are_those_of(reply) => Arc::clone(known),
+            _ => Arc::clone(state.capabilities.insert(Arc::new(Capabilities::from_reply(reply)))),
         }
     }
 

@@ -182,7 +182,8 @@ impl Handoff {
             tls: self.tls.as_ref(),
             hostname: self.backends.hostname(),
         };
-        self.backends.connect(client, Greeting::Read, avoid).await
+        // Boxed: the recipients that follow need no room for it.
+        Box::pin(self.backends.connect(client, Greeting::Read, avoid)).await
     }
 
     fn unbroken(&self, transaction: u64) -> Result<(), Unavailable> {

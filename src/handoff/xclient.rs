@@ -111,7 +111,7 @@ mod tests {
     const ALL: &str = "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT REVERSE_NAME";
 
     fn offering(line: &str) -> Capabilities {
-        Capabilities::from_reply(&Reply::multiline(250, vec!["b".into(), line.into()]))
+        Capabilities::from_reply(&Reply::multiline(250, ["b", line]))
     }
 
     fn told(line: &str, client: &str, names: Option<&Names>, helo: &str) -> Option<Vec<String>> {

@@ -155,7 +155,11 @@ impl<'a> Judging<'a> {
             for trouble in std::mem::take(&mut self.troubles) {
                 self.note(entry, NoteKind::Trouble, trouble);
             }
-            consent = self.settle(Place { entry, about, step }, outcome).await?;
+            consent = match outcome {
+                Outcome::Dunno => Consent::Dunno,
+                // Boxed: the words of a refusal may have to wait for DNS, and few restrictions refuse.
+                outcome => Box::pin(self.settle(Place { entry, about, step }, outcome)).await?,
+            };
             self.stop_warning();
             let is_deferred_anyway = self.defer_if_permit.is_some() && self.defer_if_reject.is_some();
             if consent == Consent::Ok || is_deferred_anyway {

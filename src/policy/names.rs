@@ -53,7 +53,11 @@ impl ClientNames {
 
     /// The names of `address`, looked up the first time.
     pub async fn of(&self, address: IpAddr, resolver: &Resolver) -> &Names {
-        self.0.get_or_init(|| look_up(address.to_canonical(), resolver)).await
+        match self.found() {
+            Some(names) => names,
+            // Boxed: who has them already need not make room for two lookups.
+            None => Box::pin(self.0.get_or_init(|| look_up(address.to_canonical(), resolver))).await,
+        }
     }
 
     /// That there are no names, without asking (`peername_lookup = no`).

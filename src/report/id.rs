@@ -37,8 +37,9 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digit = |place: usize| ALPHABET[(self.0 >> (5 * place)) as usize & 31];
-        (0..LENGTH).rev().try_for_each(|place| write!(f, "{}", char::from(digit(place))))
+        let digit = |place: usize| ALPHABET[(self.0 >> (5 * (LENGTH - 1 - place))) as usize & 31];
+        let digits: [u8; LENGTH] = std::array::from_fn(digit);
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

@@ -14,6 +14,9 @@ use crate::policy::Cause;
 use crate::relay::{How, Moved, Side, Transfer};
 use crate::screen::{self, History};
 
+/// Octets that most objects need.
+const USUAL: usize = 640;
+
 /// The facts, in the order in which a reader wants them.
 #[derive(Serialize)]
 struct Facts<'a> {
@@ -163,7 +166,9 @@ pub(super) fn of(report: &Report) -> String {
         events: report.findings.iter().map(|(at, finding)| event(seconds(*at), finding)).collect(),
         more_events: report.untold,
     };
-    serde_json::to_string(&facts).unwrap_or_default()
+    let mut object = Vec::with_capacity(USUAL);
+    let written = serde_json::to_writer(&mut object, &facts);
+    written.ok().and_then(|()| String::from_utf8(object).ok()).unwrap_or_default()
 }
 
 /// Seconds, to the millisecond.

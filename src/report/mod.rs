@@ -62,6 +62,7 @@ pub struct Report {
     would: Option<Outcome>,
     history: Option<History>,
     ended: Option<(Outcome, Duration)>,
+    told: bool,
     object: OnceLock<Box<str>>,
     talk: Option<Box<Talk>>,
     heard: Option<Box<Heard>>,
@@ -103,6 +104,7 @@ impl Report {
             would: None,
             history: None,
             ended: None,
+            told: false,
             object: OnceLock::new(),
             talk: None,
             heard: None,
@@ -232,46 +234,49 @@ impl Report {
         self.talk_mut().transfer = Some(transfer);
     }
 
-    /// The connection has ended: says so in the log. A second call does nothing.
+    /// The connection has ended. A second call does nothing.
     ///
     /// `outcome` says how it ended. Where that is only how the client left, and something was held against it, that
     /// is the better word, and becomes the outcome.
     pub fn end(&mut self, outcome: Outcome) {
-        if self.ended.is_some() {
+        if self.ended.is_none() {
+            self.farewell(outcome);
+            self.ended = Some((outcome.given(self.offence), self.live.age()));
+        }
+    }
+
+    /// Says in the log what the connection came to; of one that has not [ended](Self::end), that it was cut off. A
+    /// second call does nothing.
+    pub fn tell(&mut self) {
+        self.end(Outcome::Cut);
+        if std::mem::replace(&mut self.told, true) {
             return;
         }
-        self.farewell(outcome);
-        self.ended = Some((outcome.given(self.offence), self.live.age()));
         if enabled!(target: Format::Text.target(), Level::INFO) {
-            info!(target: Format::Text.target(), "{}", sentence::of(self));
+            info!(target: Format::Text.target(), message = sentence::of(self));
         }
         if enabled!(target: Format::Json.target(), Level::INFO) {
-            info!(target: Format::Json.target(), "{}", self.object());
+            info!(target: Format::Json.target(), message = self.object());
         }
     }
 
     /// What postscreen says when a connection ends.
     fn farewell(&self, outcome: Outcome) {
-        let (it, from) = (self.client().alone(), self.client().from());
-        let last = match outcome {
-            Outcome::Busy(Full::Screening) => {
-                Some(format!("NOQUEUE: reject: CONNECT{from}: all screening ports busy"))
-            }
-            Outcome::Busy(Full::Backend) => {
-                Some(format!("NOQUEUE: reject: CONNECT{from}: all server ports busy"))
-            }
-            Outcome::TooManyConnections => {
-                Some(format!("NOQUEUE: reject: CONNECT{from}: too many connections"))
-            }
-            Outcome::HungUp if self.stage() != State::Screen => {
-                Some(line::hangup(self.live.age(), self.client(), "tests after SMTP handshake"))
-            }
-            _ => None,
-        };
-        say(|| last.map(line::postscreen).into_iter().collect());
-        if !outcome.reached_backend() {
-            say(|| vec![line::postscreen(format!("DISCONNECT{it}"))]);
-        }
+        say(|| {
+            let busy = |why| Some(format!("NOQUEUE: reject: CONNECT{}: {why}", self.client().from()));
+            let last = match outcome {
+                Outcome::Busy(Full::Screening) => busy("all screening ports busy"),
+                Outcome::Busy(Full::Backend) => busy("all server ports busy"),
+                Outcome::TooManyConnections => busy("too many connections"),
+                Outcome::HungUp if self.stage() != State::Screen => {
+                    Some(line::hangup(self.live.age(), self.client(), "tests after SMTP handshake"))
+                }
+                _ => None,
+            };
+            let farewell = || format!("DISCONNECT{}", self.client().alone());
+            let farewell = (!outcome.reached_backend()).then(farewell);
+            last.into_iter().chain(farewell).map(line::postscreen).collect()
+        });
     }
 
     fn note(&mut self, finding: Finding) {
@@ -396,7 +401,7 @@ impl Report {
 /// A connection whose task is dropped leaves a report, too.
 impl Drop for Report {
     fn drop(&mut self) {
-        self.end(Outcome::Cut);
+        self.tell();
     }
 }
 

@@ -37,7 +37,10 @@ impl Desk for House {
                 found.then(|| one(())).ok_or("no such connection; it may have ended")?
             }
             Request::Dnsbl => many(self.site().screen.list_statistics(), |list| dns_list(&list)),
-            Request::Why { about } => many(self.history.about(question(&about)?), |decision| told(&decision)),
+            Request::Why { about } => {
+                self.write_up();
+                many(self.history.about(question(&about)?), |decision| told(&decision))
+            }
             Request::Orders => many(self.allowlist.orders(), |(client, Standing { order, until })| Ordered {
                 client,
                 order,

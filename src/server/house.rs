@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::history::History;
+use super::ledger::Ledger;
 use super::life::Wish;
-use super::sessions::Sessions;
+use super::sessions::{Sessions, Stay};
 use super::shadow::Place;
 use super::{Observer, listen};
 use crate::admin::http::{Answers, Readiness};
@@ -48,6 +49,7 @@ pub(super) struct House {
     pub(super) sessions: TaskTracker,
     /// The same by name.
     pub(super) here: Sessions,
+    ledger: Ledger,
     pub(super) history: History,
     pub(super) shadow: Place,
     /// What operators want of whoever runs the server.
@@ -113,6 +115,7 @@ impl House {
             porters: TaskTracker::new(),
             sessions: TaskTracker::new(),
             here: Sessions::default(),
+            ledger: Ledger::default(),
             history,
             shadow: Place::default(),
             wishes,
@@ -163,29 +166,41 @@ impl House {
         if self.shadow.is_taken() {
             report.listen();
         }
-        let stay = self.here.enter(report.live());
-        self.sessions.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stay.over() => report.end(Outcome::Cut),
-                () = connection::serve(arrival, &site, &house.drain, &mut report) => {}
+        let (id, stay) = (report.id(), self.here.enter(report.live()));
+        let mut visitor = Visitor { report: Some(report), house, _stay: stay };
+        let task = self.sessions.spawn(async move {
+            let Visitor { report, house, .. } = &mut visitor;
+            if let Some(report) = report {
+                connection::serve(arrival, &site, &house.drain, report).await;
             }
-            house.record(&report);
         });
+        self.here.served_by(id, task.abort_handle());
     }
 
     fn turn_away(&self, socket: &TcpStream, ends: Endpoints, full: Full) {
         listen::turn_away(socket, &full.reply().to_wire());
         let mut report = Report::new(ends, SystemTime::now());
         report.end(Outcome::Busy(full));
-        self.record(&report);
+        self.ledger.enter(report);
     }
 
-    fn record(&self, report: &Report) {
-        self.metrics.observe(report);
-        self.history.note(report);
-        self.shadow.hear(report, &self.allowlist);
-        (self.observer)(report);
+    /// Writes down what connections came to, for ever.
+    pub(super) async fn keep_books(&self) {
+        loop {
+            self.ledger.is_due().await;
+            self.write_up();
+        }
+    }
+
+    /// Writes down what every connection came to that has ended.
+    pub(super) fn write_up(&self) {
+        for mut report in self.ledger.take() {
+            report.tell();
+            self.metrics.observe(&report);
+            self.history.note(&report);
+            self.shadow.hear(&report, &self.allowlist);
+            (self.observer)(&report);
+        }
     }
 
     /// Sums up again and again what clients have reached, for the log and for the metrics.
@@ -207,6 +222,22 @@ impl House {
             Acquaintance::Known
         } else {
             Acquaintance::Stranger
+        }
+    }
+}
+
+/// A connection under way: leaves its report, whether it ends or is cut off.
+struct Visitor {
+    report: Option<Report>,
+    house: Arc<House>,
+    _stay: Stay,
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        if let Some(mut report) = self.report.take() {
+            report.end(Outcome::Cut);
+            self.house.ledger.enter(report);
         }
     }
 }
@@ -235,10 +266,12 @@ impl House {
 
 impl Answers for House {
     fn metrics(&self) -> String {
+        self.write_up();
         self.metrics.render(&self.snapshot())
     }
 
     fn status(&self) -> Status {
+        self.write_up();
         Status {
             hostname: self.site().dialogue.hostname.clone(),
             uptime: self.metrics.uptime(),

@@ -11,6 +11,7 @@ mod files;
 mod history;
 mod house;
 mod inherited;
+mod ledger;
 mod life;
 mod listen;
 mod notify;
@@ -164,6 +165,8 @@ impl Server {
         upkeep.spawn(async move { tidy.metrics.upkeep().await });
         let counting = Arc::clone(&house);
         upkeep.spawn(async move { counting.sum_up().await });
+        let books = Arc::clone(&house);
+        upkeep.spawn(async move { books.keep_books().await });
         let shared = Arc::clone(&house.allowlist);
         upkeep.spawn(async move { shared.run_shared().await });
         doors.follow(plan, &house);
@@ -211,6 +214,7 @@ impl Server {
         let cut = house.sessions.len();
         house.here.cut_all();
         let _ = timeout(LAST_WORDS, house.sessions.wait()).await;
+        house.write_up();
         self.background.abort_all();
         house.allowlist.settle(SETTLE).await;
         self.upkeep.abort_all();

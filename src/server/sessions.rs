@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::report::{Id, Live};
 
@@ -15,7 +15,8 @@ pub(super) struct Sessions(Arc<Mutex<HashMap<Id, Here>>>);
 #[derive(Debug)]
 struct Here {
     live: Live,
-    leave: Arc<Notify>,
+    /// Once it is there.
+    task: Option<AbortHandle>,
 }
 
 /// A connection's place among them; given back when dropped.
@@ -23,14 +24,20 @@ struct Here {
 pub(super) struct Stay {
     sessions: Sessions,
     id: Id,
-    leave: Arc<Notify>,
 }
 
 impl Sessions {
     pub(super) fn enter(&self, live: Live) -> Stay {
-        let (id, leave) = (live.id(), Arc::new(Notify::new()));
-        self.0.lock().insert(id, Here { live, leave: Arc::clone(&leave) });
-        Stay { sessions: self.clone(), id, leave }
+        let id = live.id();
+        self.0.lock().insert(id, Here { live, task: None });
+        Stay { sessions: self.clone(), id }
+    }
+
+    /// This is the task of a connection that has entered, if it is still there.
+    pub(super) fn served_by(&self, id: Id, task: AbortHandle) {
+        if let Some(here) = self.0.lock().get_mut(&id) {
+            here.task = Some(task);
+        }
     }
 
     /// All of them, the oldest first.
@@ -42,19 +49,20 @@ impl Sessions {
 
     /// Cuts one off. Whether it was there.
     pub(super) fn cut(&self, id: Id) -> bool {
-        self.0.lock().get(&id).map(|here| here.leave.notify_one()).is_some()
+        self.0.lock().get(&id).map(Here::cut).is_some()
     }
 
     /// Cuts all of them off.
     pub(super) fn cut_all(&self) {
-        self.0.lock().values().for_each(|here| here.leave.notify_one());
+        self.0.lock().values().for_each(Here::cut);
     }
 }
 
-impl Stay {
-    /// Ready when it is to be cut off.
-    pub(super) async fn over(&self) {
-        self.leave.notified().await;
+impl Here {
+    fn cut(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

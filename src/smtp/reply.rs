@@ -1,5 +1,6 @@
 //! SMTP replies: ours to the client, and the backend's to us (RFC 5321 §4.2, enhanced codes RFC 3463).
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// One reply: a code and one or more lines of text. The enhanced status code, where there is one, is the first
@@ -7,7 +8,8 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     code: u16,
-    lines: Vec<String>,
+    /// The lines, LF between them. Most replies are one line that never changes, and own nothing.
+    text: Cow<'static, str>,
 }
 
 /// An enhanced status code `class.subject.detail` (RFC 3463 §2).
@@ -23,16 +25,20 @@ pub struct Status {
 
 impl Reply {
     /// A one-line reply: `Reply::new(250, "2.1.0 Ok")`.
-    pub fn new(code: u16, text: impl Into<String>) -> Self {
-        Self { code, lines: vec![text.into()] }
+    pub fn new(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, text: one_line(text.into()) }
     }
 
     /// A reply of several lines; no line at all counts as one empty line.
-    pub fn multiline(code: u16, mut lines: Vec<String>) -> Self {
-        if lines.is_empty() {
-            lines.push(String::new());
+    pub fn multiline<L: AsRef<str>>(code: u16, lines: impl IntoIterator<Item = L>) -> Self {
+        let mut text = String::new();
+        for (at, line) in lines.into_iter().enumerate() {
+            if at > 0 {
+                text.push('\n');
+            }
+            text.push_str(&one_line(line.as_ref().into()));
         }
-        Self { code, lines }
+        Self { code, text: text.into() }
     }
 
     /// The three-digit code.
@@ -41,13 +47,17 @@ impl Reply {
     }
 
     /// The texts of the lines, without codes.
-    pub fn lines(&self) -> &[String] {
-        &self.lines
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.text.split('\n')
+    }
+
+    fn first_line(&self) -> &str {
+        self.lines().next().unwrap_or_default()
     }
 
     /// The enhanced status code of the first line, where it has one.
     pub fn status(&self) -> Option<Status> {
-        Status::of_text(self.lines.first()?)
+        Status::of_text(self.first_line())
     }
 
     /// 2xx or 3xx.
@@ -68,30 +78,40 @@ impl Reply {
     /// The reply as bytes: `250-first`, `250 last`, each with CR LF. What is not printable becomes a space, so that
     /// no text, wherever it came from, can end a line early.
     pub fn to_wire(&self) -> Vec<u8> {
-        let mut wire = Vec::with_capacity(self.lines.iter().map(|line| line.len() + 6).sum());
-        let last = self.lines.len().saturating_sub(1);
-        for (at, line) in self.lines.iter().enumerate() {
-            wire.extend_from_slice(self.code.to_string().as_bytes());
-            wire.push(if at == last { b' ' } else { b'-' });
-            wire.extend(line.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }));
+        let mut wire = Vec::new();
+        self.write_to(&mut wire);
+        wire
+    }
+
+    /// The same, behind what `wire` holds.
+    pub fn write_to(&self, wire: &mut Vec<u8>) {
+        wire.reserve(self.text.len() + 6 * (1 + self.text.bytes().filter(|byte| *byte == b'\n').count()));
+        let digit = |unit| b'0' + u8::try_from(self.code / unit % 10).unwrap_or_default();
+        let code = [digit(100), digit(10), digit(1)];
+        let mut lines = self.lines().peekable();
+        while let Some(line) = lines.next() {
+            wire.extend_from_slice(&code);
+            wire.push(if lines.peek().is_none() { b' ' } else { b'-' });
+            let text = wire.len();
+            wire.extend_from_slice(line.as_bytes());
+            for byte in wire.iter_mut().skip(text).filter(|byte| byte.is_ascii_control()) {
+                *byte = b' ';
+            }
             wire.extend_from_slice(b"\r\n");
         }
-        wire
     }
 
     /// What `soft_bounce` makes of it: 5xx becomes 4xx, and a status 5.x.y becomes 4.x.y.
     #[must_use]
-    pub fn soften(mut self) -> Self {
+    pub fn soften(self) -> Self {
         if !(500..600).contains(&self.code) {
             return self;
         }
-        self.code -= 100;
-        for line in &mut self.lines {
-            if Status::of_text(line).is_some_and(|status| status.class == 5) {
-                line.replace_range(..1, "4");
-            }
-        }
-        self
+        let softened = |line: &str| match line.strip_prefix('5') {
+            Some(rest) if Status::of_text(line).is_some() => format!("4{rest}"),
+            _ => line.to_owned(),
+        };
+        Self::multiline(self.code - 100, self.lines().map(softened))
     }
 
     /// A refusal with a footer behind its text, as `smtpd_reject_footer` has it: `\n` in the footer begins a new
@@ -106,11 +126,11 @@ impl Reply {
             Some(footer) => (footer.split("\\n").next(), footer),
             None => (None, footer),
         };
-        if let (Some(text), Some(line)) = (joined, self.lines.last_mut()) {
-            line.push_str(text);
+        let text = self.text.to_mut();
+        text.extend(joined);
+        for line in footer.split("\\n").skip(usize::from(joined.is_some())) {
+            text.extend(["\n", &prefix, line]);
         }
-        let new_lines = footer.split("\\n").skip(usize::from(joined.is_some()));
-        self.lines.extend(new_lines.map(|line| format!("{prefix}{line}")));
         self
     }
 }
@@ -118,7 +138,7 @@ impl Reply {
 /// Prints the first line as logs show it: `550 5.7.1 Text`.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.code, self.lines.first().map_or("", String::as_str))
+        write!(f, "{} {}", self.code, self.first_line())
     }
 }
 
@@ -142,6 +162,11 @@ impl fmt::Display for Status {
     }
 }
 
+/// Text without what stands between lines here.
+fn one_line(text: Cow<'_, str>) -> Cow<'_, str> {
+    if memchr::memchr(b'\n', text.as_bytes()).is_some() { text.replace('\n', " ").into() } else { text }
+}
+
 /// One to three digits (RFC 3463 §2).
 fn number(text: &str) -> Option<u16> {
     let is_number = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -159,9 +184,9 @@ mod tests {
     #[test]
     fn lines_on_the_wire() {
         assert_eq!(wire(&Reply::new(250, "2.1.0 Ok")), "250 2.1.0 Ok\r\n");
-        let ehlo = Reply::multiline(250, vec!["mx".into(), "SIZE 10".into(), "DSN".into()]);
+        let ehlo = Reply::multiline(250, ["mx", "SIZE 10", "DSN"]);
         assert_eq!(wire(&ehlo), "250-mx\r\n250-SIZE 10\r\n250 DSN\r\n");
-        assert_eq!(wire(&Reply::multiline(250, vec![])), "250 \r\n");
+        assert_eq!(wire(&Reply::multiline::<&str>(250, [])), "250 \r\n");
     }
 
     #[test]

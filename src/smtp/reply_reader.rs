@@ -3,6 +3,8 @@
 //! The backend is trusted for what it decides, not for how it writes it. Whatever is no reply by RFC 5321 §4.2 is
 //! [`BadReply`], after which nothing that this server says can be told from noise: close it.
 
+use std::mem;
+
 use super::reply::Reply;
 
 /// How many bytes one reply may have.
@@ -33,8 +35,10 @@ pub struct ReplyReader {
     bytes: Vec<u8>,
     /// Where the first line begins that has not been seen whole.
     line: usize,
-    /// Whole lines before it, all of them ending in `-`.
-    lines: usize,
+    /// The texts of the lines before it, all of them with `-` behind the code.
+    texts: Vec<String>,
+    /// Their code.
+    code: Option<u16>,
 }
 
 impl ReplyReader {
@@ -56,23 +60,30 @@ impl ReplyReader {
                 return (self.bytes.len() > MAX_BYTES).then_some(Err(BadReply::TooLong));
             };
             let line = unseen.get(..end).unwrap_or_default();
-            if self.line + end >= MAX_BYTES || self.lines >= MAX_LINES {
+            if self.line + end >= MAX_BYTES || self.texts.len() >= MAX_LINES {
                 return Some(Err(BadReply::TooLong));
             }
-            match ReplyLine::parse(line) {
+            let line = match ReplyLine::parse(line) {
+                Ok(line) => line,
                 Err(error) => return Some(Err(error)),
-                Ok(line) if line.is_last => {
-                    let reply = parse_whole(self.bytes.get(..self.line + end).unwrap_or_default());
-                    self.bytes.drain(..=self.line + end);
-                    self.line = 0;
-                    self.lines = 0;
-                    return Some(reply);
-                }
-                Ok(_) => {
-                    self.line += end + 1;
-                    self.lines += 1;
-                }
+            };
+            if self.code.is_some_and(|code| code != line.code) {
+                return Some(Err(BadReply::MixedCodes));
             }
+            if line.is_last {
+                let reply = if self.texts.is_empty() {
+                    Reply::new(line.code, line.text())
+                } else {
+                    self.texts.push(line.text());
+                    Reply::multiline(line.code, mem::take(&mut self.texts))
+                };
+                self.bytes.drain(..=self.line + end);
+                (self.line, self.code) = (0, None);
+                return Some(Ok(reply));
+            }
+            self.texts.push(line.text());
+            self.code = Some(line.code);
+            self.line += end + 1;
         }
     }
 
@@ -124,25 +135,10 @@ impl<'a> ReplyLine<'a> {
 }
 
 fn code(digits: &[u8]) -> Option<u16> {
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let code = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let code = digits
+        .iter()
+        .try_fold(0, |code, digit| digit.is_ascii_digit().then(|| code * 10 + u16::from(digit - b'0')))?;
     (200..600).contains(&code).then_some(code)
-}
-
-/// Reads the lines of a whole reply, each of them known to be well-formed; the last LF is taken off.
-fn parse_whole(bytes: &[u8]) -> Result<Reply, BadReply> {
-    let mut codes = None;
-    let mut texts = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        let line = ReplyLine::parse(line)?;
-        if *codes.get_or_insert(line.code) != line.code {
-            return Err(BadReply::MixedCodes);
-        }
-        texts.push(line.text());
-    }
-    Ok(Reply::multiline(codes.ok_or(BadReply::Code)?, texts))
 }
 
 /// Any bytes are replies, the beginning of one, or refused; what is read can be written and read again.
@@ -174,7 +170,7 @@ mod tests {
         assert_eq!(read(b"250 2.1.0 Ok\r\n"), Some(Ok(Reply::new(250, "2.1.0 Ok"))));
         assert_eq!(read(b"250\r\n"), Some(Ok(Reply::new(250, ""))));
         assert_eq!(read(b"550 5.7.2\r\n"), Some(Ok(Reply::new(550, "5.7.2"))));
-        let ehlo = Reply::multiline(250, vec!["mx".into(), "".into(), "SIZE 10".into()]);
+        let ehlo = Reply::multiline(250, ["mx", "", "SIZE 10"]);
         assert_eq!(read(b"250-mx\r\n250-\r\n250 SIZE 10\r\n"), Some(Ok(ehlo)));
         assert_eq!(read(b"220 caf\xe9 \t.\r\n"), Some(Ok(Reply::new(220, "caf? \t."))));
     }

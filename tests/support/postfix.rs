@@ -90,6 +90,11 @@ impl Postfix {
         self.await_start(before + 1);
     }
 
+    /// The socket of a service that stands in master.cf as `unix`, and not as private.
+    pub fn socket(&self, service: &str) -> PathBuf {
+        self.scratch.join("queue/public").join(service)
+    }
+
     /// How often it has started.
     fn starts(&self) -> usize {
         self.log().matches("daemon started").count()

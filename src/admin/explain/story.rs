@@ -228,7 +228,7 @@ impl Story {
     fn reply(&mut self, reply: &SmtpReply) {
         let text = shown(reply);
         let mut lines = text.split("\r\n");
-        if reply.is_positive() && reply.lines().len() > 1 {
+        if reply.is_positive() && reply.lines().count() > 1 {
             return self.line(2, format_args!("S: {} …", lines.next().unwrap_or_default()));
         }
         lines.for_each(|line| self.line(2, format_args!("S: {line}")));

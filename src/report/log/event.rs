@@ -150,7 +150,7 @@ impl Said {
         };
         let severity = severity.as_str().to_ascii_lowercase();
         let rest = object.strip_prefix('{').unwrap_or("}");
-        format!(r#"{{"time":"{time}","level":"{severity}",{rest}"#)
+        [r#"{"time":""#, time, r#"","level":""#, &severity, r#"","#, rest].concat()
     }
 
     fn note(&mut self, field: &Field, value: Value) {
