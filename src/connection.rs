@@ -29,7 +29,7 @@ use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session,
 use crate::dns::Resolver;
 use crate::handoff::{Backends, Handoff, Link, Place, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
-use crate::policy::{Carry, ClientNames, Names, Policy, Trace};
+use crate::policy::{Carry, ClientNames, Judgement, Names, Policy, Trace};
 use crate::proxy_protocol::{self, Header, Origin, Parsed};
 use crate::rate::{self, Rates};
 use crate::relay::{self, Early, Inspect};
@@ -367,11 +367,16 @@ impl<'a> Visit<'a> {
                         if let Err(exceeded) = within {
                             self.report.tolerated(exceeded);
                         }
-                        let facts = pending.facts(session);
-                        let trace = &mut Trace::off();
-                        let judging = site.policy.judge(pending.stage(), &facts, &mut carry, trace);
-                        let mut judgement = Box::pin(judging).await;
-                        self.report.consulted(std::mem::take(&mut judgement.consulted));
+                        let judgement = if site.policy.is_silent_at(pending.stage()) {
+                            Judgement::default()
+                        } else {
+                            let facts = pending.facts(session);
+                            let trace = &mut Trace::off();
+                            let judging = site.policy.judge(pending.stage(), &facts, &mut carry, trace);
+                            let mut judgement = Box::pin(judging).await;
+                            self.report.consulted(std::mem::take(&mut judgement.consulted));
+                            judgement
+                        };
                         session.decided(pending, judgement)
                     }
                 },

@@ -4,6 +4,8 @@
 //! …), AUTH and STARTTLS unless they are to be had here, and PIPELINING for a client that has yet to show that it
 //! waits for replies.
 
+use std::borrow::Cow;
+
 use crate::smtp::capability::{self, Capabilities};
 use crate::smtp::envelope::Parameter;
 use crate::tls::Starttls;
@@ -75,23 +77,24 @@ pub(super) enum Channel {
 }
 
 /// The lines of an EHLO reply, the host name first.
-pub(super) fn lines(
-    settings: &Settings,
+pub(super) fn lines<'a>(
+    settings: &'a Settings,
     discarded: &[String],
-    offer: &Offer,
+    offer: &'a Offer,
     pipelining: Pipelining,
     channel: Channel,
-) -> Vec<String> {
-    let mut lines = vec![settings.hostname.clone()];
+) -> Vec<Cow<'a, str>> {
+    let mut lines = Vec::with_capacity(2 + offer.capabilities.iter().len());
+    lines.push(settings.hostname.as_str().into());
     let shown = |offered: &&capability::Offer| !is_discarded(discarded, &offered.keyword);
     lines.extend(offer.capabilities.iter().filter(shown).filter_map(|offered| {
         let carried = || EXTENSIONS.iter().any(|extension| extension.keyword == offered.keyword);
         match offered.keyword.as_str() {
             "SIZE" => Some(size_line(settings, &offered.parameters)),
             "PIPELINING" if pipelining == Pipelining::UnderTest => None,
-            "PIPELINING" => Some(offered.keyword.clone()),
+            "PIPELINING" => Some(line(offered)),
             "VRFY" if settings.disable_vrfy_command => None,
-            "VRFY" => Some(offered.keyword.clone()),
+            "VRFY" => Some(line(offered)),
             "AUTH" if may_auth(offer, channel) => Some(line(offered)),
             "AUTH" => None,
             _ if carried() => Some(line(offered)),
@@ -99,7 +102,7 @@ pub(super) fn lines(
         }
     }));
     if channel == Channel::Plain && offers_starttls(discarded, offer) {
-        lines.push("STARTTLS".to_owned());
+        lines.push("STARTTLS".into());
     }
     lines
 }
@@ -204,18 +207,18 @@ fn is_discarded(discarded: &[String], keyword: &str) -> bool {
 }
 
 /// SIZE with the smaller of the backend's limit and ours; 0 or none is no limit (RFC 1870 §4).
-fn size_line(settings: &Settings, backend: &str) -> String {
+fn size_line(settings: &Settings, backend: &str) -> Cow<'static, str> {
     let limits = [backend.parse().unwrap_or(0), settings.message_size_limit];
     match limits.into_iter().filter(|limit| *limit > 0).min() {
-        Some(limit) => format!("SIZE {limit}"),
-        None => "SIZE".to_owned(),
+        Some(limit) => format!("SIZE {limit}").into(),
+        None => "SIZE".into(),
     }
 }
 
-fn line(offered: &capability::Offer) -> String {
+fn line(offered: &capability::Offer) -> Cow<'_, str> {
     if offered.parameters.is_empty() {
-        offered.keyword.clone()
+        offered.keyword.as_str().into()
     } else {
-        format!("{} {}", offered.keyword, offered.parameters)
+        format!("{} {}", offered.keyword, offered.parameters).into()
     }
 }

@@ -231,8 +231,9 @@ impl Session {
             if self.deep.awaits(Test::Pipelining) { Pipelining::UnderTest } else { Pipelining::Allowed };
         let lines = ehlo::lines(&self.settings, &self.discarded, &self.offer, pipelining, self.channel());
         let offered = lines.iter().any(|line| line == "PIPELINING");
+        let reply = Reply::multiline(250, lines);
         self.pipelining = if offered { Offered::Yes } else { Offered::No };
-        Reply::multiline(250, lines)
+        reply
     }
 
     fn envelope_of(&self, command: &Awaited) -> Envelope {

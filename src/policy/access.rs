@@ -1,5 +1,6 @@
 //! Access tables: asked for a client, a HELO name, a mail address or the hosts behind them.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -126,7 +127,7 @@ impl Judging<'_> {
                 _ => Outcome::Dunno,
             };
         }
-        let name = to_ascii(&name).unwrap_or(name);
+        let name = to_ascii(&name).map_or_else(|| name.clone(), Cow::into_owned);
         let hosts = self.hosts_behind(name, servers).await;
         let mut addresses = 0;
         for host in hosts {

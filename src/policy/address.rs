@@ -1,5 +1,7 @@
 //! What is said of the sender's and the recipient's address.
 
+use std::borrow::Cow;
+
 use crate::smtp::address::Address;
 use crate::smtp::host::to_ascii;
 
@@ -45,7 +47,7 @@ impl<'a> Judging<'a> {
         if destination.domain.starts_with('[') {
             return Outcome::Dunno;
         }
-        let name = to_ascii(&destination.domain).unwrap_or_else(|| destination.domain.into_owned());
+        let name = to_ascii(&destination.domain).unwrap_or(Cow::Borrowed(&*destination.domain));
         let existence = self.existence_of_mail_domain(&name).await;
         self.unknown_domain(party, existence, &name)
     }

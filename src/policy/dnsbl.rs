@@ -91,7 +91,7 @@ impl Judging<'_> {
             }
             Subject::Data | Subject::Etrn => return None,
         };
-        let domain = to_ascii(&domain)?;
+        let domain = to_ascii(&domain)?.into_owned();
         (is_valid_hostname(&domain) && !has_numeric_tld(&domain)).then_some((what, domain))
     }
 

@@ -9,6 +9,16 @@ use super::trace::Trace;
 use super::verbs::Times;
 
 impl Policy {
+    /// Whether nothing can be said at `stage`, whatever the facts are: with `delay_reject = yes` the lists of Connect,
+    /// Helo and Mail are judged later, and the one of Data is empty, as a rule.
+    pub fn is_silent_at(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Connect | Stage::Helo | Stage::Mail => self.times == Times::Delayed,
+            Stage::Data => self.list(List::Data).is_empty(),
+            Stage::Rcpt | Stage::Vrfy | Stage::Etrn | Stage::StartTls | Stage::Auth => false,
+        }
+    }
+
     /// What the lists that belong to `stage` say of `facts`.
     ///
     /// With `delay_reject = yes` (the default) Connect, Helo and Mail permit, and Rcpt judges all lists afresh for
@@ -35,7 +45,7 @@ impl Judging<'_> {
     async fn stage(&mut self, carry: &mut Carry) -> Result<(), End> {
         let delayed = self.policy.times == Times::Delayed;
         match self.stage {
-            Stage::Connect | Stage::Helo | Stage::Mail if delayed => Ok(()),
+            stage if self.policy.is_silent_at(stage) => Ok(()),
             Stage::Connect => self.at_connect(carry).await,
             Stage::Helo => self.at_helo(carry).await,
             Stage::Mail => self.at_mail(carry).await,

@@ -51,7 +51,7 @@ impl Capabilities {
     }
 
     /// Every offer, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Offer> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Offer> {
         self.offers.iter()
     }
 

@@ -1,5 +1,6 @@
 //! Host names and address literals: what Postfix calls valid.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// RFC 1035 §2.3.4.
@@ -41,11 +42,11 @@ pub fn has_numeric_tld(name: &str) -> bool {
 
 /// The form of `domain` that DNS knows: A-labels for a name with other than ASCII letters (RFC 5890), or the text
 /// itself. `None` where no such form exists.
-pub fn to_ascii(domain: &str) -> Option<String> {
+pub fn to_ascii(domain: &str) -> Option<Cow<'_, str>> {
     if domain.is_ascii() {
-        return Some(domain.to_owned());
+        return Some(domain.into());
     }
-    idna::domain_to_ascii(domain).ok()
+    idna::domain_to_ascii(domain).ok().map(Cow::Owned)
 }
 
 fn is_valid_label(label: &str) -> bool {

@@ -12,6 +12,9 @@ pub struct Reply {
     text: Cow<'static, str>,
 }
 
+/// Octets that the lines of most replies need; EHLO is the longest.
+const USUAL: usize = 160;
+
 /// An enhanced status code `class.subject.detail` (RFC 3463 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -31,13 +34,18 @@ impl Reply {
 
     /// A reply of several lines; no line at all counts as one empty line.
     pub fn multiline<L: AsRef<str>>(code: u16, lines: impl IntoIterator<Item = L>) -> Self {
-        let mut text = String::new();
+        let mut text = String::with_capacity(USUAL);
         for (at, line) in lines.into_iter().enumerate() {
             if at > 0 {
                 text.push('\n');
             }
             text.push_str(&one_line(line.as_ref().into()));
         }
+        Self { code, text: text.into() }
+    }
+
+    /// A reply whose lines stand in `text`, LF between them.
+    pub(super) fn joined(code: u16, text: String) -> Self {
         Self { code, text: text.into() }
     }
 

@@ -35,8 +35,10 @@ pub struct ReplyReader {
     bytes: Vec<u8>,
     /// Where the first line begins that has not been seen whole.
     line: usize,
-    /// The texts of the lines before it, all of them with `-` behind the code.
-    texts: Vec<String>,
+    /// Whole lines before it, all of them with `-` behind the code.
+    lines: usize,
+    /// Their texts, LF behind each.
+    texts: String,
     /// Their code.
     code: Option<u16>,
 }
@@ -60,7 +62,7 @@ impl ReplyReader {
                 return (self.bytes.len() > MAX_BYTES).then_some(Err(BadReply::TooLong));
             };
             let line = unseen.get(..end).unwrap_or_default();
-            if self.line + end >= MAX_BYTES || self.texts.len() >= MAX_LINES {
+            if self.line + end >= MAX_BYTES || self.lines >= MAX_LINES {
                 return Some(Err(BadReply::TooLong));
             }
             let line = match ReplyLine::parse(line) {
@@ -70,20 +72,17 @@ impl ReplyReader {
             if self.code.is_some_and(|code| code != line.code) {
                 return Some(Err(BadReply::MixedCodes));
             }
+            line.put_text(&mut self.texts);
             if line.is_last {
-                let reply = if self.texts.is_empty() {
-                    Reply::new(line.code, line.text())
-                } else {
-                    self.texts.push(line.text());
-                    Reply::multiline(line.code, mem::take(&mut self.texts))
-                };
+                let reply = Reply::joined(line.code, mem::take(&mut self.texts));
                 self.bytes.drain(..=self.line + end);
-                (self.line, self.code) = (0, None);
+                (self.line, self.lines, self.code) = (0, 0, None);
                 return Some(Ok(reply));
             }
-            self.texts.push(line.text());
+            self.texts.push('\n');
             self.code = Some(line.code);
             self.line += end + 1;
+            self.lines += 1;
         }
     }
 
@@ -123,12 +122,14 @@ impl<'a> ReplyLine<'a> {
         Ok(Self { code: code(digits).ok_or(BadReply::Code)?, is_last, text })
     }
 
-    /// The text; bytes that are no UTF-8 are not passed on.
-    fn text(&self) -> String {
+    /// Puts the text behind what `texts` holds; bytes that are no UTF-8 are not passed on.
+    fn put_text(&self, texts: &mut String) {
         match std::str::from_utf8(self.text) {
-            Ok(text) => text.to_owned(),
+            Ok(text) => texts.push_str(text),
             Err(_) => {
-                self.text.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect()
+                let ascii =
+                    self.text.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' });
+                texts.extend(ascii);
             }
         }
     }
