@@ -131,8 +131,7 @@ impl State {
             return Answer::Temporary(Trouble::Busy);
         };
         let start = Instant::now();
-        // Boxed, because a query is large: who waits for a slot does not pay for it.
-        let answer = Box::pin(self.servers.lookup(question, deadline)).await;
+        let answer = self.servers.lookup(question, deadline).await;
         self.counters.latency.record(start.elapsed());
         answer
     }

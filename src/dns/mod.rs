@@ -8,9 +8,13 @@
 //! (RFC 6761 §6).
 
 mod cache;
+mod exchange;
 mod network;
 mod record;
+mod reply;
+mod reserved;
 mod responder;
+mod tcp;
 mod totals;
 mod zone;
 
@@ -270,6 +274,27 @@ mod tests {
             assert_eq!(dns.totals().failovers, 1);
             assert_eq!(dns.a("b.test").await, Answer::NotFound { ttl: None }, "it is still asked first");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_passed_over_and_then_asked_last() {
+        let good = serve(GOOD).await;
+        let gone = serve(GOOD).await.address();
+        let settings = Settings { servers: vec![gone, good.address()], ..Settings::default() };
+        let dns = Resolver::new(&settings).unwrap();
+        assert_eq!(found(dns.a("a.test").await), [HOST]);
+        assert_eq!(found(dns.a("b.test").await), [HOST]);
+        assert_eq!(dns.totals().failovers, 1);
+    }
+
+    #[tokio::test]
+    async fn reserved_names_are_not_asked_for() {
+        let server = serve(GOOD).await;
+        let dns = resolver(&[&server]);
+        assert_eq!(found(dns.a("localhost").await), [Ipv4Addr::LOCALHOST]);
+        assert_eq!(found(dns.ptr("127.0.0.9".parse().unwrap()).await), ["localhost"]);
+        assert_eq!(dns.a("host.invalid").await, Answer::NotFound { ttl: None });
+        assert_eq!(server.queries(), 0);
     }
 
     #[tokio::test]

@@ -1,32 +1,32 @@
 //! The servers: who is asked, in which order, for how long.
 //!
-//! hickory's own pool takes the first server's SERVFAIL or REFUSED for the last word, and lets a silent server eat
-//! the whole deadline. So each server has a resolver of its own here, and failing over is done in this file: every
-//! server gets an equal share of the time that is left, and one that kept silent is asked last for a while.
+//! One server's SERVFAIL or REFUSED says nothing of the next one, and a silent server must not eat the whole deadline.
+//! So each server gets an equal share of the time that is left, and one that kept silent is asked last for a while.
+//! What a lookup mostly is stands in [`exchange`]; what it seldom is besides, the answer that is too long for a
+//! datagram and the alias that the server did not follow, is boxed, so that nobody else pays for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, Record};
+use hickory_resolver::net::NetError;
 use hickory_resolver::system_conf::read_system_conf;
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::record::{Data, Question};
+use super::exchange::exchange;
+use super::record::{Data, Kind, Question};
+use super::reply::{self, Alias, Reply};
+use super::reserved;
+use super::tcp::Tcp;
 use super::totals::{Counters, add};
 use super::{Answer, Trouble};
 
 /// For how long a silent server is asked last.
 const REST: Duration = Duration::from_secs(30);
 
-/// TTLs with the highest bit set count as 0 (RFC 2181 §8).
-const MAX_TTL: u32 = i32::MAX as u32;
+/// How many questions one lookup may come to, where aliases lead from one to the next.
+const MAX_QUESTIONS: usize = 8;
 
 /// Whom to ask, and how hard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,8 @@ pub(super) struct Servers {
 }
 
 struct Server {
-    resolver: TokioResolver,
+    address: SocketAddr,
+    tcp: Tcp,
     /// Until when it is asked last, because it kept silent.
     rests: Mutex<Option<Instant>>,
 }
@@ -90,16 +91,19 @@ impl Servers {
 
     /// Asks one server after the other until one knows; the last one's trouble, if none does.
     pub(super) async fn lookup(&self, question: &Question, deadline: Instant) -> Answer<Data> {
+        if let Some(answer) = reserved::answer(question) {
+            return answer;
+        }
         let mut trouble = Trouble::Unreachable;
         let order = self.order(Instant::now());
         for (turn, server) in order.iter().enumerate() {
             if turn > 0 {
                 add(&self.counters.failovers);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(order.len() - turn).unwrap_or(u32::MAX);
-            let answer = timeout(share, server.lookup(question)).await;
-            let answer = answer.unwrap_or(Answer::Temporary(Trouble::Timeout));
+            let now = Instant::now();
+            let share = deadline.saturating_duration_since(now)
+                / u32::try_from(order.len() - turn).unwrap_or(u32::MAX);
+            let answer = server.lookup(question, now + share).await;
             server.note(&answer);
             match answer {
                 Answer::Temporary(last) => trouble = last,
@@ -118,31 +122,48 @@ impl Servers {
 }
 
 impl Server {
-    fn new(address: SocketAddr, deadline: Duration) -> Result<Self, NetError> {
-        let (mut udp, mut tcp) = (ConnectionConfig::udp(), ConnectionConfig::tcp());
-        (udp.port, tcp.port) = (address.port(), address.port());
-        let server = NameServerConfig::new(address.ip(), true, vec![udp, tcp]);
-        let config = ResolverConfig::from_name_servers(vec![server]);
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        let options = builder.options_mut();
-        options.timeout = deadline;
-        options.attempts = 0;
-        options.num_concurrent_reqs = 1;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.cache_size = 0;
-        options.preserve_intermediates = true;
-        Ok(Self { resolver: builder.build()?, rests: Mutex::new(None) })
+    fn new(address: SocketAddr, timeout: Duration) -> Result<Self, NetError> {
+        Ok(Self { address, tcp: Tcp::new(address, timeout)?, rests: Mutex::new(None) })
     }
 
-    async fn lookup(&self, question: &Question) -> Answer<Data> {
-        match self.resolver.lookup(question.name.clone(), question.kind.record_type()).await {
-            Ok(lookup) => select(question, lookup.answers()),
-            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-                let ttl = none.negative_ttl.map(|ttl| Duration::from_secs(sane(ttl).into()));
-                Answer::NotFound { ttl }
-            }
-            Err(error) => Answer::Temporary(trouble_of(&error)),
+    async fn lookup(&self, question: &Question, until: Instant) -> Answer<Data> {
+        match self.ask(question, until).await {
+            Reply::Known(answer) => answer,
+            Reply::Elsewhere(alias) => Box::pin(self.follow(alias, question.kind, until)).await,
         }
+    }
+
+    async fn ask(&self, question: &Question, until: Instant) -> Reply {
+        let reply =
+            exchange(&self.address, question, until).await.map(|message| reply::read(question, &message));
+        match reply {
+            Ok(Some(reply)) => reply,
+            Ok(None) => Reply::Known(Box::pin(self.tcp.lookup(question, until)).await),
+            Err(trouble) => Reply::Known(Answer::Temporary(trouble)),
+        }
+    }
+
+    /// A recursive server follows aliases itself (RFC 1034 §4.3.2); others leave us at the first that leads out of
+    /// their zones.
+    async fn follow(&self, Alias { target, mut ttl }: Alias, kind: Kind, until: Instant) -> Answer<Data> {
+        let mut question = Question { name: target, kind };
+        for _ in 1..MAX_QUESTIONS {
+            let reply = match reserved::answer(&question) {
+                Some(answer) => Reply::Known(answer),
+                None => self.ask(&question, until).await,
+            };
+            match reply {
+                Reply::Known(Answer::Found { records, ttl: last }) => {
+                    return Answer::Found { records, ttl: ttl.min(last) };
+                }
+                Reply::Known(answer) => return answer,
+                Reply::Elsewhere(next) => {
+                    question.name = next.target;
+                    ttl = ttl.min(next.ttl);
+                }
+            }
+        }
+        Answer::NotFound { ttl: None }
     }
 
     fn ready(&self, now: Instant) -> bool {
@@ -167,50 +188,6 @@ impl Server {
     }
 }
 
-/// What an answer section says of the question, and nothing else that may stand there.
-fn select(question: &Question, answers: &[Record]) -> Answer<Data> {
-    let mut owner = &question.name;
-    let mut ttl = MAX_TTL;
-    // Each record can be an alias once, so a loop of them ends.
-    for _ in answers {
-        let alias = answers.iter().find_map(|record| match &record.data {
-            RData::CNAME(target) if record.name == *owner => Some((&target.0, record.ttl)),
-            _ => None,
-        });
-        let Some((target, alias_ttl)) = alias else { break };
-        owner = target;
-        ttl = ttl.min(sane(alias_ttl));
-    }
-    let matching =
-        answers.iter().filter(|r| r.name == *owner && r.record_type() == question.kind.record_type());
-    let mut records = Vec::new();
-    for record in matching {
-        if let Some(data) = Data::from_wire(&record.data) {
-            ttl = ttl.min(sane(record.ttl));
-            records.push(data);
-        }
-    }
-    if records.is_empty() {
-        return Answer::NotFound { ttl: None };
-    }
-    Answer::Found { records, ttl: Duration::from_secs(ttl.into()) }
-}
-
-fn sane(ttl: u32) -> u32 {
-    if ttl > MAX_TTL { 0 } else { ttl }
-}
-
-fn trouble_of(error: &NetError) -> Trouble {
-    match error {
-        NetError::Timeout => Trouble::Timeout,
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Trouble::ServFail,
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Trouble::Refused,
-        NetError::Busy => Trouble::Busy,
-        NetError::Io(_) | NetError::NoConnections => Trouble::Unreachable,
-        _ => Trouble::Malformed,
-    }
-}
-
 /// The servers of /etc/resolv.conf; without any, the one on this host, as resolv.conf(5) has it.
 fn system_servers() -> Vec<SocketAddr> {
     let found: Vec<_> = match read_system_conf() {
@@ -225,45 +202,72 @@ fn system_servers() -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kind;
+    use hickory_resolver::proto::op::{Message, OpCode};
+    use hickory_resolver::proto::rr::rdata::{A, CNAME};
+    use hickory_resolver::proto::rr::{Name, RData, Record};
+    use tokio::net::UdpSocket;
+    use tokio::task::JoinHandle;
+
     use super::super::record;
     use super::*;
-    use hickory_resolver::proto::rr::rdata::{A, CNAME};
 
-    fn question(name: &str) -> Question {
-        Question::new(name, Kind::A).unwrap()
+    fn name(text: &str) -> Name {
+        record::name(text).unwrap()
     }
 
-    fn a(owner: &str, ttl: u32, last: u8) -> Record {
-        let owner = record::name(owner).unwrap();
-        Record::from_rdata(owner, ttl, RData::A(A([192, 0, 2, last].into())))
+    /// A server that follows no alias; one record for each name.
+    async fn unhelpful(records: Vec<Record>) -> (SocketAddr, JoinHandle<()>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let mut datagram = [0; 512];
+            loop {
+                let (length, client) = socket.recv_from(&mut datagram).await.unwrap();
+                let query = Message::from_vec(&datagram[..length]).unwrap();
+                let mut message = Message::response(query.metadata.id, OpCode::Query);
+                message.add_answers(records.iter().filter(|r| r.name == *query.queries[0].name()).cloned());
+                message.add_queries(query.queries);
+                socket.send_to(&message.to_vec().unwrap(), client).await.unwrap();
+            }
+        });
+        (address, task)
     }
 
-    fn cname(owner: &str, ttl: u32, target: &str) -> Record {
-        let target = record::name(target).unwrap();
-        Record::from_rdata(record::name(owner).unwrap(), ttl, RData::CNAME(CNAME(target)))
+    fn alias(owner: &str, ttl: u32, target: &str) -> Record {
+        Record::from_rdata(name(owner), ttl, RData::CNAME(CNAME(name(target))))
     }
 
-    fn found(last: u8, ttl: u64) -> Answer<Data> {
-        Answer::Found { records: vec![Data::A([192, 0, 2, last].into())], ttl: Duration::from_secs(ttl) }
+    async fn lookup(records: Vec<Record>) -> Answer<Data> {
+        let (address, task) = unhelpful(records).await;
+        let settings = Settings { servers: vec![address], ..Settings::default() };
+        let servers = Servers::new(&settings, Arc::default()).unwrap();
+        let question = Question::new("a.test", Kind::A).unwrap();
+        let answer = servers.lookup(&question, Instant::now() + settings.timeout).await;
+        task.abort();
+        answer
     }
 
-    #[test]
-    fn records_of_other_names_do_not_count() {
-        assert_eq!(select(&question("a.test"), &[a("b.test", 60, 1), a("A.test", 60, 2)]), found(2, 60));
-        assert_eq!(select(&question("a.test"), &[a("b.test", 60, 1)]), Answer::NotFound { ttl: None });
+    #[tokio::test]
+    async fn aliases_that_the_server_does_not_follow_are_followed_here() {
+        let host = Ipv4Addr::new(192, 0, 2, 7);
+        let found = |host, ttl| Answer::Found { records: vec![Data::A(host)], ttl: Duration::from_secs(ttl) };
+        let a = Record::from_rdata(name("c.test"), 50, RData::A(A(host)));
+        let chain = vec![alias("a.test", 40, "b.test"), alias("b.test", 20, "c.test"), a];
+        assert_eq!(lookup(chain).await, found(host, 20));
+        let home = vec![alias("a.test", 40, "x.localhost")];
+        assert_eq!(lookup(home).await, found(Ipv4Addr::LOCALHOST, 40));
+        let nowhere = vec![alias("a.test", 40, "b.test")];
+        assert_eq!(lookup(nowhere).await, Answer::NotFound { ttl: None });
+        let ring = vec![alias("a.test", 40, "b.test"), alias("b.test", 40, "a.test")];
+        assert_eq!(lookup(ring).await, Answer::NotFound { ttl: None });
     }
 
-    #[test]
-    fn aliases_lead_on_and_their_ttl_counts() {
-        let chain = [a("c.test", 60, 3), cname("b.test", 20, "c.test"), cname("a.test", 40, "b.test")];
-        assert_eq!(select(&question("a.test"), &chain), found(3, 20));
-        let ring = [cname("a.test", 1, "b.test"), cname("b.test", 1, "a.test")];
-        assert_eq!(select(&question("a.test"), &ring), Answer::NotFound { ttl: None });
-    }
-
-    #[test]
-    fn a_ttl_beyond_31_bits_is_zero() {
-        assert_eq!(select(&question("a.test"), &[a("a.test", 1 << 31, 1)]), found(1, 0));
+    #[tokio::test]
+    async fn a_lookup_is_small() {
+        let servers = Servers::new(&Settings::default(), Arc::default()).unwrap();
+        let question = Question::new("a.test", Kind::A).unwrap();
+        let size = size_of_val(&servers.lookup(&question, Instant::now()));
+        println!("the future of a lookup has {size} bytes");
+        assert!(size < 1024);
     }
 }
