@@ -12,6 +12,7 @@ mod message;
 mod rates;
 mod starttls;
 
+use std::future::ready;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -222,20 +223,23 @@ impl<'a> Visit<'a> {
     }
 
     /// What the tests before the greeting have led to.
-    async fn led_to(
+    fn led_to<'p>(
         self: Box<Self>,
         verdict: Verdict,
-        presence: &mut Presence,
-        place: &rate::Connection,
-    ) -> Result<Pair<'a>, Ended> {
+        presence: &'p mut Presence,
+        place: &'p rate::Connection,
+    ) -> Pin<Box<dyn Future<Output = Result<Pair<'a>, Ended>> + Send + 'p>>
+    where
+        'a: 'p,
+    {
         match verdict {
-            Verdict::Forward(passed) => Box::pin(self.forward(&passed)).await,
-            Verdict::Converse(screened) => Box::pin(self.converse(screened, presence, place)).await,
-            Verdict::Refuse(reply) => {
+            Verdict::Forward(passed) => Box::pin(self.forward(passed)),
+            Verdict::Converse(screened) => Box::pin(self.converse(screened, presence, place)),
+            Verdict::Refuse(reply) => Box::pin(async {
                 let farewell = self.farewell();
-                Err(Box::pin(self.refuse(reply, farewell)).await)
-            }
-            Verdict::HungUp => Err(Ended(Outcome::HungUp)),
+                Err(self.refuse(reply, farewell).await)
+            }),
+            Verdict::HungUp => Box::pin(ready(Err(Ended(Outcome::HungUp)))),
         }
     }
 
@@ -269,7 +273,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Permanently permitted: the backend greets, and every byte is forwarded.
-    async fn forward(mut self: Box<Self>, passed: &Passed) -> Result<Pair<'a>, Ended> {
+    async fn forward(mut self: Box<Self>, passed: Passed) -> Result<Pair<'a>, Ended> {
         if let Err(full) = self.seat.relay(&self.site.limits) {
             return Err(self.refuse(full.reply(), Outcome::Busy(full)).await);
         }
@@ -277,7 +281,7 @@ impl<'a> Visit<'a> {
         let id = self.report.id().to_string();
         let names = ClientNames::default();
         let names = self.names_for_backend(&names).await;
-        match self.site.backends.open(Proof::Passed(passed), self.report.ends(), names, &id).await {
+        match self.site.backends.open(Proof::Passed(&passed), self.report.ends(), names, &id).await {
             Ok(backend) => {
                 self.report.handed_over(HandOff {
                     server: Some(backend.server().to_owned()),

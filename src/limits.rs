@@ -138,13 +138,15 @@ pub struct Totals {
 
 impl Seats {
     /// Seats a connection that was just accepted. `limits` are those in force now: a reload may have changed them.
-    pub fn take(&self, limits: &Settings, who: Acquaintance) -> Result<Seat, Full> {
-        let capacity = match who {
-            Acquaintance::Stranger => limits.pre_queue_limit,
-            Acquaintance::Known => limits.pre_queue_limit + limits.pre_queue_limit.div_ceil(10),
-        };
+    /// `who` it is is asked only where that matters.
+    pub fn take(&self, limits: &Settings, who: impl FnOnce() -> Acquaintance) -> Result<Seat, Full> {
         let seat = self.sit(State::Screen);
-        if self.before_hand_off() > capacity {
+        let (taken, limit) = (self.before_hand_off(), limits.pre_queue_limit);
+        let reserved = || match who() {
+            Acquaintance::Stranger => 0,
+            Acquaintance::Known => limit.div_ceil(10),
+        };
+        if taken > limit && taken > limit + reserved() {
             return Err(self.refuse(Full::Screening));
         }
         Ok(seat)
@@ -245,10 +247,11 @@ mod tests {
     #[test]
     fn strangers_stop_at_the_limit_and_the_known_have_a_tenth_more() {
         let (seats, limits) = (Seats::default(), limits(10, 10));
-        let taken: Vec<_> = (0..10).map(|_| seats.take(&limits, Acquaintance::Stranger).unwrap()).collect();
-        assert_eq!(seats.take(&limits, Acquaintance::Stranger).unwrap_err(), Full::Screening);
-        let known = seats.take(&limits, Acquaintance::Known).unwrap();
-        assert_eq!(seats.take(&limits, Acquaintance::Known).unwrap_err(), Full::Screening);
+        let taken: Vec<_> =
+            (0..10).map(|_| seats.take(&limits, || Acquaintance::Stranger).unwrap()).collect();
+        assert_eq!(seats.take(&limits, || Acquaintance::Stranger).unwrap_err(), Full::Screening);
+        let known = seats.take(&limits, || Acquaintance::Known).unwrap();
+        assert_eq!(seats.take(&limits, || Acquaintance::Known).unwrap_err(), Full::Screening);
         drop((taken, known));
         assert_eq!(seats.totals().sessions, [0, 0, 0]);
         assert_eq!(seats.totals().refused_screening, 2);
@@ -257,10 +260,10 @@ mod tests {
     #[test]
     fn a_seat_at_the_backend_frees_one_in_screening() {
         let (seats, limits) = (Seats::default(), limits(1, 1));
-        let mut first = seats.take(&limits, Acquaintance::Stranger).unwrap();
+        let mut first = seats.take(&limits, || Acquaintance::Stranger).unwrap();
         first.converse();
         first.relay(&limits).unwrap();
-        let mut second = seats.take(&limits, Acquaintance::Stranger).unwrap();
+        let mut second = seats.take(&limits, || Acquaintance::Stranger).unwrap();
         assert_eq!(second.relay(&limits).unwrap_err(), Full::Backend);
         assert_eq!(seats.totals().sessions, [1, 0, 1]);
     }
@@ -271,7 +274,7 @@ mod tests {
         let mut taken = Vec::new();
         let mut seen = Vec::new();
         for _ in 0..9 {
-            taken.push(seats.take(&limits, Acquaintance::Stranger).unwrap());
+            taken.push(seats.take(&limits, || Acquaintance::Stranger).unwrap());
             seen.push(seats.pressure(&limits));
         }
         assert_eq!(seen.iter().filter(|p| **p == Pressure::Stress).count(), 1);

@@ -261,7 +261,14 @@ impl Allowlist {
     /// [`shared::Settings::timeout`] at most, and only where hosts share.
     pub async fn recall(&self, key: Key) -> Option<Record> {
         let local = self.lookup(key);
-        let Some(shared) = &self.shared else { return local };
+        match &self.shared {
+            // Boxed: most hosts share nothing, and their clients have no room for it.
+            Some(shared) => Box::pin(self.recall_from(shared, key, local)).await,
+            None => local,
+        }
+    }
+
+    async fn recall_from(&self, shared: &Shared, key: Key, local: Option<Record>) -> Option<Record> {
         match shared.ask(key).await {
             shared::Answer::Nothing => local,
             shared::Answer::Missing => {

@@ -66,18 +66,6 @@ impl Screen {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let fate = self.watch(wait, case).await;
-        if fate == Fate::HungUp {
-            case.note(Finding::HungUp { after: wait.start.elapsed() });
-        }
-        case.note(Finding::Waited(wait.start.elapsed()));
-        fate
-    }
-
-    async fn watch<S>(&self, wait: &mut Wait<'_, S>, case: &mut Case<'_>) -> Fate
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
         if wait.todo.pregreet && !self.teaser.is_empty() {
             let teaser = format!("220-{}\r\n", self.teaser);
             if wire::send(wait.stream, teaser.as_bytes(), WRITE_TIME).await.is_err() {
@@ -149,13 +137,13 @@ impl Screen {
 
     /// Completes the greeting that the teaser began. What follows is then read as the reply to the client's first
     /// command, where a bare 521 would contradict the 220 in front of it (RFC 5321 §4.2.1: one code for all lines).
-    pub(super) async fn complete_greeting<S>(&self, stream: &mut S)
+    pub(super) async fn complete_greeting<S>(&self, wait: &mut Wait<'_, S>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let greeting = format!("220 {}\r\n", self.greeting);
         // If it cannot be written, neither can the reply behind it; whoever writes that will see.
-        let _ = wire::send(stream, greeting.as_bytes(), WRITE_TIME).await;
+        let _ = wire::send(wait.stream, greeting.as_bytes(), WRITE_TIME).await;
     }
 }
 
@@ -172,6 +160,15 @@ where
         time: Duration,
     ) -> Self {
         Self { stream, input, client, todo, start: Instant::now(), time }
+    }
+
+    /// The wait is over.
+    pub(super) fn note_end(&self, fate: &Fate, case: &mut Case<'_>) {
+        let after = self.start.elapsed();
+        if *fate == Fate::HungUp {
+            case.note(Finding::HungUp { after });
+        }
+        case.note(Finding::Waited(after));
     }
 
     async fn event(&mut self, lookups: &mut Option<Lookups<'_>>) -> Event {

@@ -35,6 +35,7 @@ pub use site::Site;
 pub use statistics::{ListStatistics, Overlap};
 pub use verdict::{History, Passed, Screened, Verdict};
 
+use std::mem;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -78,6 +79,13 @@ pub struct Screen {
     teaser: String,
     /// What completes a greeting that ends in a refusal.
     greeting: String,
+}
+
+/// Where the tests of a client begin.
+enum Begun<'t, S> {
+    Permitted,
+    Decided(Fate),
+    Waiting(Wait<'t, S>),
 }
 
 impl Screen {
@@ -125,35 +133,59 @@ impl Screen {
     ///
     /// `input` is what it has sent behind a PROXY header, and takes what it sends during the wait. `note` hears each
     /// finding at once.
-    pub async fn test<S>(
-        &self,
-        stream: &mut S,
-        input: &mut LineBuffer,
+    pub fn test<'t, S>(
+        &'t self,
+        stream: &'t mut S,
+        input: &'t mut LineBuffer,
         candidate: Candidate,
         pressure: Pressure,
-        note: &mut (dyn FnMut(Finding) + Send),
-    ) -> Verdict
+        note: &'t mut (dyn FnMut(Finding) + Send),
+    ) -> impl Future<Output = Verdict> + use<'t, S>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Candidate { address, access, remembered } = candidate;
-        let client = address.to_canonical();
-        let mut case = Case::new(remembered, self.settings.mode, note);
-        if access == Access::Permit {
+        // What needs no waiting is done at once, so that the future, which thousands hold, has no room for it.
+        let mut case = Case::new(candidate.remembered, self.settings.mode, note);
+        let mut begun = self.begin(stream, input, &candidate, pressure, &mut case);
+        async move {
+            let fate = match &mut begun {
+                Begun::Permitted => return Verdict::Forward(Passed(())),
+                Begun::Decided(fate) => mem::replace(fate, Fate::Decided),
+                Begun::Waiting(wait) => {
+                    let fate = self.wait(wait, &mut case).await;
+                    wait.note_end(&fate, &mut case);
+                    if case.teased && matches!(fate, Fate::Refused(_)) {
+                        self.complete_greeting(wait).await;
+                    }
+                    fate
+                }
+            };
+            self.verdict(fate, case)
+        }
+    }
+
+    fn begin<'t, S>(
+        &self,
+        stream: &'t mut S,
+        input: &'t mut LineBuffer,
+        candidate: &Candidate,
+        pressure: Pressure,
+        case: &mut Case<'_>,
+    ) -> Begun<'t, S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if candidate.access == Access::Permit {
             case.note(Finding::Permitted);
-            return Verdict::Forward(Passed(()));
+            return Begun::Permitted;
         }
-        let fate = match self.to_do(client, access, pressure, &mut case) {
-            ControlFlow::Break(fate) => fate,
+        let client = candidate.address.to_canonical();
+        match self.to_do(client, candidate.access, pressure, case) {
+            ControlFlow::Break(fate) => Begun::Decided(fate),
             ControlFlow::Continue((todo, time)) => {
-                let mut wait = Wait::new(stream, input, client, todo, time);
-                self.wait(&mut wait, &mut case).await
+                Begun::Waiting(Wait::new(stream, input, client, todo, time))
             }
-        };
-        if case.teased && matches!(fate, Fate::Refused(_)) {
-            self.complete_greeting(stream).await;
         }
-        self.verdict(fate, case)
     }
 
     /// What is to be tested before the greeting, and for how long at most; or what needs no test.

@@ -156,7 +156,7 @@ impl House {
             *door = now;
         }
         let site = Arc::clone(&front.site);
-        let seat = match self.seats.take(&site.limits, self.acquaintance(ends)) {
+        let seat = match self.seats.take(&site.limits, || self.acquaintance(ends)) {
             Ok(seat) => seat,
             Err(full) => return self.turn_away(&socket, ends, full),
         };
