@@ -12,7 +12,7 @@ mod message;
 mod rates;
 mod starttls;
 
-use std::future::ready;
+use std::future::{pending, ready};
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -33,7 +33,7 @@ use crate::limits::{self, Pressure, Seat, State};
 use crate::policy::{Carry, ClientNames, Judgement, Names, Policy, Trace};
 use crate::proxy_protocol::{self, Header, Origin, Parsed};
 use crate::rate::{self, Rates};
-use crate::relay::{self, Early, Inspect};
+use crate::relay::{self, Early, Inspect, Transfer};
 use crate::report::{HandOff, Outcome, Report};
 use crate::screen::{Access, Candidate, Mode, Passed, Screen, Screened, Verdict, is_gateway_like};
 use crate::smtp::line::{LineBuffer, TooLong};
@@ -219,7 +219,12 @@ impl<'a> Visit<'a> {
             Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
         };
         let pair = self.led_to(verdict, &mut presence, &place).await?;
-        Ok(Box::pin(pair.relay()).await)
+        let Pair { visit, backend, early, place: _at_backend, outcome } = pair;
+        let Visit { stream, seat: _seat, site, report, .. } = *visit;
+        report.reached(State::Relay);
+        let transfer = relayed(stream, backend, early, &site.relay).await;
+        report.relayed(transfer);
+        Ok(outcome)
     }
 
     /// What the tests before the greeting have led to.
@@ -526,21 +531,18 @@ impl<'a> Visit<'a> {
     }
 }
 
-impl Pair<'_> {
-    /// Bytes to and fro until both sides have finished.
-    async fn relay(self) -> Outcome {
-        let Self { visit, backend, early, place: _place, outcome } = self;
-        visit.report.reached(State::Relay);
-        let settings = &visit.site.relay;
-        let stop = std::future::pending();
-        let transfer = match (visit.stream, backend) {
-            (Stream::Plain(client), Link::Plain(backend)) => {
-                relay::splice(client, backend, early, settings, stop).await
-            }
-            (client, backend) => relay::copy(client, backend, early, settings, stop).await,
-        };
-        visit.report.relayed(transfer);
-        outcome
+/// Bytes to and fro until both sides have finished.
+fn relayed<'r>(
+    client: Stream,
+    backend: Link,
+    early: Early,
+    settings: &'r relay::Settings,
+) -> Pin<Box<dyn Future<Output = Transfer> + Send + 'r>> {
+    match (client, backend) {
+        (Stream::Plain(client), Link::Plain(backend)) => {
+            Box::pin(relay::splice(client, backend, early, settings, pending()))
+        }
+        (client, backend) => Box::pin(relay::copy(client, backend, early, settings, pending())),
     }
 }
 
@@ -574,6 +576,7 @@ fn remember(presence: &mut Presence, client: IpAddr, session: &Session) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Socket;
 
     /// What a future of `call` takes.
     fn size<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
@@ -594,7 +597,11 @@ mod tests {
         println!("who waits for a greeting has {wait} bytes more");
         assert!(life + wait <= 1664);
 
-        let relay = size(|pair: Pair<'static>| pair.relay());
+        type Ends = (TcpStream, Socket, Early);
+        let relay = size(|(client, backend, early): Ends| {
+            let settings: &'static relay::Settings = Box::leak(Box::default());
+            relay::splice(client, backend, early, settings, pending())
+        });
         println!("who is relayed has {relay} bytes more");
         assert!(life + relay <= 1664);
 
