@@ -25,8 +25,8 @@ use super::{Answer, Trouble};
 /// For how long a silent server is asked last.
 const REST: Duration = Duration::from_secs(30);
 
-/// How many questions one lookup may come to, where aliases lead from one to the next.
-const MAX_QUESTIONS: usize = 8;
+/// How many aliases are followed that the server did not follow itself.
+const MAX_HOPS: usize = 7;
 
 /// Whom to ask, and how hard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Servers {
             let now = Instant::now();
             let share = deadline.saturating_duration_since(now)
                 / u32::try_from(order.len() - turn).unwrap_or(u32::MAX);
-            let answer = server.lookup(question, now + share).await;
+            let answer = server.lookup(question, MAX_HOPS, now + share).await;
             server.note(&answer);
             match answer {
                 Answer::Temporary(last) => trouble = last,
@@ -126,44 +126,32 @@ impl Server {
         Ok(Self { address, tcp: Tcp::new(address, timeout)?, rests: Mutex::new(None) })
     }
 
-    async fn lookup(&self, question: &Question, until: Instant) -> Answer<Data> {
-        match self.ask(question, until).await {
-            Reply::Known(answer) => answer,
-            Reply::Elsewhere(alias) => Box::pin(self.follow(alias, question.kind, until)).await,
-        }
-    }
-
-    async fn ask(&self, question: &Question, until: Instant) -> Reply {
-        let reply =
-            exchange(&self.address, question, until).await.map(|message| reply::read(question, &message));
-        match reply {
-            Ok(Some(reply)) => reply,
-            Ok(None) => Reply::Known(Box::pin(self.tcp.lookup(question, until)).await),
-            Err(trouble) => Reply::Known(Answer::Temporary(trouble)),
+    /// Asks `question`, and as many more as `hops` where aliases lead from one to the next.
+    async fn lookup(&self, question: &Question, hops: usize, until: Instant) -> Answer<Data> {
+        let reply = exchange(&self.address, question, until).await;
+        match reply.map(|message| reply::read(question, &message)) {
+            Ok(Some(Reply::Known(answer))) => answer,
+            Ok(Some(Reply::Elsewhere(_))) if hops == 0 => Answer::NotFound { ttl: None },
+            Ok(Some(Reply::Elsewhere(alias))) => {
+                Box::pin(self.follow(alias, question.kind, hops - 1, until)).await
+            }
+            Ok(None) => Box::pin(self.tcp.lookup(question, until)).await,
+            Err(trouble) => Answer::Temporary(trouble),
         }
     }
 
     /// A recursive server follows aliases itself (RFC 1034 §4.3.2); others leave us at the first that leads out of
     /// their zones.
-    async fn follow(&self, Alias { target, mut ttl }: Alias, kind: Kind, until: Instant) -> Answer<Data> {
-        let mut question = Question { name: target, kind };
-        for _ in 1..MAX_QUESTIONS {
-            let reply = match reserved::answer(&question) {
-                Some(answer) => Reply::Known(answer),
-                None => self.ask(&question, until).await,
-            };
-            match reply {
-                Reply::Known(Answer::Found { records, ttl: last }) => {
-                    return Answer::Found { records, ttl: ttl.min(last) };
-                }
-                Reply::Known(answer) => return answer,
-                Reply::Elsewhere(next) => {
-                    question.name = next.target;
-                    ttl = ttl.min(next.ttl);
-                }
-            }
+    async fn follow(&self, alias: Alias, kind: Kind, hops: usize, until: Instant) -> Answer<Data> {
+        let question = Question { name: alias.target, kind };
+        let mut answer = match reserved::answer(&question) {
+            Some(answer) => answer,
+            None => self.lookup(&question, hops, until).await,
+        };
+        if let Answer::Found { ttl, .. } = &mut answer {
+            *ttl = alias.ttl.min(*ttl);
         }
-        Answer::NotFound { ttl: None }
+        answer
     }
 
     fn ready(&self, now: Instant) -> bool {
