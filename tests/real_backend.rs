@@ -57,6 +57,16 @@ fn try_again(prescreen: &Prescreen, postfix: &Postfix, from: Ipv4Addr, recipient
 }
 
 #[test]
+fn a_unix_socket_leads_to_smtpd_which_learns_who_the_client_is() {
+    let service = "prescreen unix n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy\n";
+    let postfix = Postfix::start_serving(service, &[]);
+    let socket = format!("['unix:{}']", postfix.socket("prescreen").display());
+    let prescreen = Config::before(&postfix, &DNS).set("backend.servers", &socket).start();
+    try_again(&prescreen, &postfix, client(79), "by-socket");
+    postfix.await_log(&["client=unknown[127.0.0.79]"]);
+}
+
+#[test]
 fn a_backend_killed_in_the_middle_of_data_loses_nothing() {
     let postfix = mortal();
     let prescreen = Config::before(&postfix, &DNS).start();

@@ -198,7 +198,7 @@ impl Mta {
         let services = format!(
             "{postscreen} inet n - n - 1 postscreen
 smtpd pass - - n - - smtpd
-local unix n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy
+prescreen unix n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy
 dnsblog unix - - n - 0 dnsblog
 tlsproxy unix - - n - 0 tlsproxy
 "

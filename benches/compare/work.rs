@@ -132,7 +132,7 @@ impl World {
     pub(crate) async fn clean(&self) -> io::Result<()> {
         let mta = Mta::start(1);
         let proxied = mta.postfix.proxied;
-        let unix = format!("unix:{}", mta.postfix.socket("local").display());
+        let unix = format!("unix:{}", mta.postfix.socket("prescreen").display());
         let ours =
             |name| rivals::prescreen(name, Duty::Screen { greet_wait: 1 }, &proxied.to_string(), RESOLVER);
         let smtpd = mta.smtpd();
