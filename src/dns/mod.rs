@@ -309,6 +309,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_is_restarted_is_waited_for() {
+        let server = serve(GOOD).await;
+        let address = server.address();
+        let dns = resolver(&[&server]);
+        drop(server);
+        let (answer, _server) = tokio::join!(dns.a("a.test"), async {
+            while dns.totals().in_flight == 0 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Responder::bind(address, Zone::parse(GOOD).unwrap()).await.unwrap()
+        });
+        assert_eq!(found(answer), [HOST]);
+    }
+
+    #[tokio::test]
     async fn trouble_everywhere_is_told_and_remembered_for_seconds() {
         let refusing = serve("*.test ANY REFUSED").await;
         let failing = serve("*.test ANY SERVFAIL").await;

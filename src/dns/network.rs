@@ -12,7 +12,7 @@ use std::time::Duration;
 use hickory_resolver::net::NetError;
 use hickory_resolver::system_conf::read_system_conf;
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::exchange::exchange;
 use super::record::{Data, Kind, Question};
@@ -21,6 +21,11 @@ use super::reserved;
 use super::tcp::Tcp;
 use super::totals::{Counters, add};
 use super::{Answer, Trouble};
+
+/// That nobody listens is told at once, and a resolver that is restarted is back in a moment: so the last that could be
+/// asked is asked again after this time.
+const MOMENT: Duration = Duration::from_secs(1);
+const NOBODY: Answer<Data> = Answer::Temporary(Trouble::Unreachable);
 
 /// For how long a silent server is asked last.
 const REST: Duration = Duration::from_secs(30);
@@ -89,7 +94,7 @@ impl Servers {
         Ok(Self { servers, counters })
     }
 
-    /// Asks one server after the other until one knows; the last one's trouble, if none does.
+    /// What the servers know; the last one's trouble, if none does.
     pub(super) async fn lookup(&self, question: &Question, deadline: Instant) -> Answer<Data> {
         if let Some(answer) = reserved::answer(question) {
             return answer;
@@ -103,7 +108,12 @@ impl Servers {
             let now = Instant::now();
             let share = deadline.saturating_duration_since(now)
                 / u32::try_from(order.len() - turn).unwrap_or(u32::MAX);
-            let answer = server.lookup(question, MAX_HOPS, now + share).await;
+            let mut answer = server.lookup(question, MAX_HOPS, now + share).await;
+            let is_last = turn + 1 == order.len();
+            if is_last && answer == NOBODY && Instant::now() + MOMENT < deadline {
+                Box::pin(sleep(MOMENT)).await;
+                answer = server.lookup(question, MAX_HOPS, deadline).await;
+            }
             server.note(&answer);
             match answer {
                 Answer::Temporary(last) => trouble = last,
