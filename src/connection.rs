@@ -150,7 +150,7 @@ struct Pair<'a> {
 }
 
 /// A client and a backend that are joined, and all that is left of how they came together.
-struct Relay<'a> {
+struct Joined<'a> {
     transfer: Pin<Box<dyn Future<Output = Transfer> + Send + 'a>>,
     report: &'a mut Report,
     outcome: Outcome,
@@ -227,10 +227,10 @@ impl<'a> Visit<'a> {
             Guest::Client => Box::pin(self.screened(&mut presence)).await,
             Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
         };
-        let Relay { transfer, report, outcome, .. } =
-            &mut self.led_to(verdict, &mut presence, &place).await?.joined();
-        report.relayed(transfer.await);
-        Ok(*outcome)
+        let mut joined = self.led_to(verdict, &mut presence, &place).await?.joined();
+        let transfer = joined.transfer.as_mut().await;
+        joined.report.relayed(transfer);
+        Ok(joined.outcome)
     }
 
     /// What the tests before the greeting have led to.
@@ -539,7 +539,7 @@ impl<'a> Visit<'a> {
 
 impl<'a> Pair<'a> {
     /// Bytes go to and fro until both sides have finished.
-    fn joined(self) -> Relay<'a> {
+    fn joined(self) -> Joined<'a> {
         let Self { visit, backend, early, place, outcome } = self;
         let Visit { stream, seat, site, report, .. } = *visit;
         report.reached(State::Relay);
@@ -549,7 +549,7 @@ impl<'a> Pair<'a> {
             }
             (client, backend) => Box::pin(relay::copy(client, backend, early, &site.relay, pending())),
         };
-        Relay { transfer, report, outcome, _seat: seat, _place: place }
+        Joined { transfer, report, outcome, _seat: seat, _place: place }
     }
 }
 
