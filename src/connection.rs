@@ -9,10 +9,11 @@
 //! up.
 
 mod message;
+mod pair;
 mod rates;
 mod starttls;
 
-use std::future::{pending, ready};
+use std::future::ready;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -28,12 +29,12 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use crate::allowlist::{Allowlist, Key, Presence, Record};
 use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session, Step, Waiting};
 use crate::dns::Resolver;
-use crate::handoff::{Backends, Handoff, Link, Place, Proof, Ready, Unavailable};
+use crate::handoff::{Backends, Handoff, Proof, Ready, Unavailable};
 use crate::limits::{self, Pressure, Seat, State};
 use crate::policy::{Carry, ClientNames, Judgement, Names, Policy, Trace};
 use crate::proxy_protocol::{self, Header, Origin, Parsed};
 use crate::rate::{self, Rates};
-use crate::relay::{self, Early, Inspect, Transfer};
+use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
 use crate::screen::{Access, Candidate, Mode, Passed, Screen, Screened, Verdict, is_gateway_like};
 use crate::smtp::line::{LineBuffer, TooLong};
@@ -41,6 +42,8 @@ use crate::smtp::reply::Reply;
 use crate::table::{Live, MatchList};
 use crate::tls::{self, Starttls, Stream};
 use crate::wire::{self, Alarm};
+
+use pair::Pair;
 
 /// All that a connection meets on its way. A reload makes a new one; running connections keep theirs.
 pub struct Site {
@@ -139,25 +142,6 @@ enum Talked {
     Closed,
 }
 
-/// A client and a backend to be joined. All that led to it has ended by then: a relay may wait for hours.
-struct Pair<'a> {
-    visit: Box<Visit<'a>>,
-    backend: Link,
-    early: Early,
-    /// Given back when the relay has ended.
-    place: Option<Place>,
-    outcome: Outcome,
-}
-
-/// A client and a backend that are joined, and all that is left of how they came together.
-struct Joined<'a> {
-    transfer: Pin<Box<dyn Future<Output = Transfer> + Send + 'a>>,
-    report: &'a mut Report,
-    outcome: Outcome,
-    _seat: Seat,
-    _place: Option<Place>,
-}
-
 /// The connection is over, and this is what it came to. Travels by `?`: nothing behind it can be said or done.
 struct Ended(Outcome);
 
@@ -227,10 +211,8 @@ impl<'a> Visit<'a> {
             Guest::Client => Box::pin(self.screened(&mut presence)).await,
             Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
         };
-        let mut joined = self.led_to(verdict, &mut presence, &place).await?.joined();
-        let transfer = joined.transfer.as_mut().await;
-        joined.report.relayed(transfer);
-        Ok(joined.outcome)
+        let pair = self.led_to(verdict, &mut presence, &place).await?;
+        Ok(pair.joined().ended().await)
     }
 
     /// What the tests before the greeting have led to.
@@ -537,22 +519,6 @@ impl<'a> Visit<'a> {
     }
 }
 
-impl<'a> Pair<'a> {
-    /// Bytes go to and fro until both sides have finished.
-    fn joined(self) -> Joined<'a> {
-        let Self { visit, backend, early, place, outcome } = self;
-        let Visit { stream, seat, site, report, .. } = *visit;
-        report.reached(State::Relay);
-        let transfer: Pin<Box<dyn Future<Output = Transfer> + Send + 'a>> = match (stream, backend) {
-            (Stream::Plain(client), Link::Plain(backend)) => {
-                Box::pin(relay::splice(client, backend, early, &site.relay, pending()))
-            }
-            (client, backend) => Box::pin(relay::copy(client, backend, early, &site.relay, pending())),
-        };
-        Joined { transfer, report, outcome, _seat: seat, _place: place }
-    }
-}
-
 /// Takes in what the client has sent.
 async fn read(stream: &mut Stream, input: &mut LineBuffer) -> Result<(), Ended> {
     match wire::fill(stream, |bytes| input.push(bytes)).await {
@@ -607,7 +573,7 @@ mod tests {
         type Ends = (TcpStream, Socket, Early);
         let relay = size(|(client, backend, early): Ends| {
             let settings: &'static relay::Settings = Box::leak(Box::default());
-            relay::splice(client, backend, early, settings, pending())
+            relay::splice(client, backend, early, settings, std::future::pending())
         });
         println!("who is relayed has {relay} bytes more");
         assert!(life + relay <= 1152);
