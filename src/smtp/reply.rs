@@ -55,7 +55,7 @@ impl Reply {
     }
 
     /// The texts of the lines, without codes.
-    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &str> {
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.text.split('\n')
     }
 
@@ -130,6 +130,7 @@ impl Reply {
             return self;
         }
         let prefix = self.status().map_or(String::new(), |status| format!("{status} "));
+        let footer = &*one_line(footer.into());
         let (joined, footer) = match footer.strip_prefix("\\c") {
             Some(footer) => (footer.split("\\n").next(), footer),
             None => (None, footer),
@@ -238,5 +239,7 @@ mod tests {
             "454-4.7.1 <a>: Relay access denied. For help, call.\r\n454 4.7.1 Or write.\r\n"
         );
         assert_eq!(Reply::new(250, "2.0.0 Ok").with_footer("x"), Reply::new(250, "2.0.0 Ok"));
+        let hostile = reply().with_footer("\\c; x\n250 y");
+        assert_eq!(wire(&hostile), "454 4.7.1 <a>: Relay access denied; x 250 y\r\n");
     }
 }
