@@ -105,7 +105,11 @@ pub struct Arrival {
 /// Once `drain` is called for, a client that still talks is told 421, and a relay goes on.
 pub async fn serve(arrival: Box<Arrival>, site: &Site, drain: &CancellationToken, report: &mut Report) {
     let (mut visit, door) = Visit::begin(arrival, site, drain, report);
-    let outcome = match visit.announced(&door).await {
+    let announced = match &*door {
+        Door::Open => Ok(Guest::Client),
+        Door::Announced { trusted, time_limit } => Box::pin(visit.announced(trusted, *time_limit)).await,
+    };
+    let outcome = match announced {
         Ok(guest) => visit.admitted(guest).await.unwrap_or_else(|Ended(outcome)| outcome),
         Err(Ended(outcome)) => outcome,
     };
@@ -159,15 +163,14 @@ impl<'a> Visit<'a> {
         (Box::new(Self { stream, input, alarm, seat, site, drain, report }), door)
     }
 
-    /// Who is it? Reads the PROXY header, where the listener asks for one. Anything wrong with it ends the
-    /// connection without a greeting: a client that may name itself may name anybody.
-    async fn announced(&mut self, door: &Door) -> Result<Guest, Ended> {
-        let Door::Announced { trusted, time_limit } = door else { return Ok(Guest::Client) };
+    /// Who is it? Reads the PROXY header of a proxy that is trusted. Anything wrong with it ends the connection
+    /// without a greeting: a client that may name itself may name anybody.
+    async fn announced(&mut self, trusted: &[IpNet], time_limit: Duration) -> Result<Guest, Ended> {
         let peer = self.client().to_canonical();
         if !trusted.iter().any(|network| network.contains(&peer)) {
             return Err(Ended(Outcome::BadProxyHeader));
         }
-        let header = timeout(*time_limit, self.proxy_header()).await;
+        let header = timeout(time_limit, self.proxy_header()).await;
         let header = header.map_err(|_| Ended(Outcome::BadProxyHeader))??;
         match header.origin {
             Origin::Proxied(ends) => {
@@ -198,21 +201,17 @@ impl<'a> Visit<'a> {
     /// May it come in? Then the tests before the greeting, and what they lead to.
     ///
     /// Each of these is boxed: a connection has room for where it is, not for where it has been or may come to.
-    async fn admitted(mut self: Box<Self>, guest: Guest) -> Result<Outcome, Ended> {
+    async fn admitted(self: Box<Self>, guest: Guest) -> Result<Outcome, Ended> {
         self.report.admitted();
-        let client = self.client();
-        let place = match self.counted().await {
-            Ok(place) => place,
-            Err(exceeded) => return Err(Box::pin(self.too_many(exceeded)).await),
-        };
+        let (mut visit, place) = Box::pin(self.counted()).await?;
         // To the very end: what the client earns counts when this connection is over.
-        let mut presence = self.site.allowlist.arrive(self.site.allowlist.key(client));
+        let mut presence = visit.site.allowlist.arrive(visit.site.allowlist.key(visit.client()));
         let verdict = match guest {
-            Guest::Client => Box::pin(self.screened(&mut presence)).await,
-            Guest::Proxy => Verdict::Converse(self.site.screen.health_check()),
+            Guest::Client => Box::pin(visit.screened(&mut presence)).await,
+            Guest::Proxy => Verdict::Converse(visit.site.screen.health_check()),
         };
-        let pair = self.led_to(verdict, &mut presence, &place).await?;
-        Ok(pair.joined().ended().await)
+        let mut joined = visit.led_to(verdict, &mut presence, &place).await?.joined();
+        Ok(joined.ended().await)
     }
 
     /// What the tests before the greeting have led to.
@@ -238,11 +237,9 @@ impl<'a> Visit<'a> {
 
     /// The tests before the greeting.
     async fn screened(&mut self, presence: &mut Presence) -> Verdict {
+        let remembered = self.recall(presence.key()).await;
+        let candidate = Candidate { address: self.client(), access: self.access(), remembered };
         let site = self.site;
-        let address = self.client();
-        let order = site.allowlist.order(address);
-        let access = order.map_or_else(|| site.screen.access(address), Access::from);
-        let candidate = Candidate { address, access, remembered: self.recall(presence.key()).await };
         let pressure = self.seat.pressure(&site.limits);
         let report = &mut *self.report;
         let mut note = |finding| report.screen(finding);
@@ -256,6 +253,13 @@ impl<'a> Visit<'a> {
             }
             () = self.drain.cancelled() => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
         }
+    }
+
+    /// What an operator wants of the client, now or for good.
+    fn access(&self) -> Access {
+        let (site, address) = (self.site, self.client());
+        let order = site.allowlist.order(address);
+        order.map_or_else(|| site.screen.access(address), Access::from)
     }
 
     /// What the allowlist knows of the client.
@@ -563,12 +567,12 @@ mod tests {
         let life = size(|(arrival, site, drain, report): Call| serve(arrival, site, drain, report));
         let life = life + size_of::<Report>();
         println!("a connection has {life} bytes whatever it does");
-        assert!(life <= 640);
+        assert!(life <= 448);
 
         type Wait<'w> = (&'w mut Visit<'static>, &'w mut Presence);
         let wait = size(|(visit, presence): Wait<'static>| visit.screened(presence));
         println!("who waits for a greeting has {wait} bytes more");
-        assert!(life + wait <= 1408);
+        assert!(life + wait <= 1024);
 
         type Ends = (TcpStream, Socket, Early);
         let relay = size(|(client, backend, early): Ends| {
@@ -576,7 +580,7 @@ mod tests {
             relay::splice(client, backend, early, settings, std::future::pending())
         });
         println!("who is relayed has {relay} bytes more");
-        assert!(life + relay <= 1152);
+        assert!(life + relay <= 896);
 
         type Talk = (Box<Visit<'static>>, Screened, &'static mut Presence, &'static rate::Connection);
         let dialogue =

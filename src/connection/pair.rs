@@ -49,7 +49,7 @@ impl<'a> Pair<'a> {
 
 impl Joined<'_> {
     /// What it came to, once both sides have finished.
-    pub(super) async fn ended(mut self) -> Outcome {
+    pub(super) async fn ended(&mut self) -> Outcome {
         let transfer = self.transfer.as_mut().await;
         self.report.relayed(transfer);
         self.outcome

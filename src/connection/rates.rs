@@ -8,11 +8,16 @@ use crate::rate::{self, Exceeded, Limit};
 use crate::report::Outcome;
 
 impl Visit<'_> {
-    /// Counts the connection.
-    pub(super) async fn counted(&self) -> Result<rate::Connection, Exceeded> {
-        let place = self.site.rates.connect(self.client(), Instant::now())?;
-        self.counted_together(&place, Limit::ConnectionRate).await?;
-        Ok(place)
+    /// Counts the connection. Who is here too often is told so.
+    pub(super) async fn counted(self: Box<Self>) -> Result<(Box<Self>, rate::Connection), Ended> {
+        let exceeded = match self.site.rates.connect(self.client(), Instant::now()) {
+            Ok(place) => match self.counted_together(&place, Limit::ConnectionRate).await {
+                Ok(()) => return Ok((self, place)),
+                Err(exceeded) => exceeded,
+            },
+            Err(exceeded) => exceeded,
+        };
+        Err(Box::pin(self.too_many(exceeded)).await)
     }
 
     /// Counts what the other limits are about: MAIL, and recipients.
@@ -40,8 +45,7 @@ impl Visit<'_> {
         together.check(count)
     }
 
-    /// The client is here too often, and is told so.
-    pub(super) async fn too_many(self: Box<Self>, exceeded: Exceeded) -> Ended {
+    async fn too_many(self: Box<Self>, exceeded: Exceeded) -> Ended {
         let reply = exceeded.reply(&self.site.dialogue.hostname);
         self.report.exceeded(exceeded);
         self.refuse(reply, Outcome::TooManyConnections).await

@@ -4,14 +4,13 @@
 //! clients switch off the lists that it should be held against. What waits is bounded too.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moka::Expiry;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
+use lru::LruCache;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout_at;
 
 use super::network::{Servers, Settings};
@@ -25,8 +24,6 @@ const MAX_TTL: Duration = Duration::from_secs(3600);
 /// How many lookups may wait for each that may be in flight.
 const WAITING_PER_SLOT: usize = 8;
 
-type Arrival = watch::Receiver<Option<Answer<Data>>>;
-
 /// A resolver's shared state.
 pub(super) struct Shared(Arc<State>);
 
@@ -36,35 +33,41 @@ struct State {
     slot_count: usize,
     timeout: Duration,
     failure_ttl: Duration,
-    remembered: Cache<Question, Remembered>,
-    flights: Mutex<HashMap<Question, Arrival>>,
+    questions: Mutex<Questions>,
     counters: Arc<Counters>,
 }
 
-/// An answer, and until when it holds. The clock is std's, as moka's is.
-#[derive(Clone)]
+/// The questions that have an answer, and those that wait for one.
+struct Questions {
+    /// Those that were asked for last; `None` where nothing is remembered.
+    answered: Option<LruCache<Question, Remembered>>,
+    /// Who waits for each query in flight.
+    flights: HashMap<Question, Vec<oneshot::Sender<Answer<Data>>>>,
+}
+
+/// An answer, and until when it holds.
 struct Remembered {
-    answer: Arc<Answer<Data>>,
+    answer: Answer<Data>,
     until: Instant,
+}
+
+/// What a question meets.
+enum Boarding {
+    Known(Answer<Data>),
+    Waits(oneshot::Receiver<Answer<Data>>),
 }
 
 impl Shared {
     pub(super) fn new(servers: Servers, settings: &Settings, counters: Arc<Counters>) -> Self {
         let slot_count = settings.in_flight_limit.clamp(1, Semaphore::MAX_PERMITS);
-        let remembered = Cache::builder()
-            .max_capacity(settings.cache_limit)
-            // The default policy turns newcomers away when the cache is full.
-            .eviction_policy(EvictionPolicy::lru())
-            .expire_after(WhenItSays)
-            .build();
+        let answered = NonZeroUsize::new(settings.cache_limit).map(LruCache::sparse);
         Self(Arc::new(State {
             servers,
             slots: Semaphore::new(slot_count),
             slot_count,
             timeout: settings.timeout,
             failure_ttl: settings.failure_ttl,
-            remembered,
-            flights: Mutex::default(),
+            questions: Mutex::new(Questions { answered, flights: HashMap::new() }),
             counters,
         }))
     }
@@ -75,52 +78,44 @@ impl Shared {
 
     /// The next lookup of `question` will not be answered from memory.
     pub(super) fn forget(&self, question: &Question) {
-        self.0.remembered.invalidate(question);
+        self.0.questions.lock().forget(question);
     }
 
     pub(super) async fn lookup(&self, question: Question) -> Answer<Data> {
-        if let Some(answer) = self.0.recall(&question) {
-            return answer;
-        }
-        let mut arrival = match self.board(question) {
-            Ok(arrival) => arrival,
-            Err(answer) => return answer,
-        };
-        match arrival.wait_for(Option::is_some).await {
-            Ok(answer) => answer.clone().unwrap_or(Answer::Temporary(Trouble::Unreachable)),
-            // The flight ended without a word: the runtime is shutting down.
-            Err(_) => Answer::Temporary(Trouble::Unreachable),
+        match self.board(question) {
+            Boarding::Known(answer) => answer,
+            // A flight that ends without a word: the runtime is shutting down.
+            Boarding::Waits(arrival) => arrival.await.unwrap_or(Answer::Temporary(Trouble::Unreachable)),
         }
     }
 
-    /// Joins the flight for this question, or starts it. A flight belongs to nobody: whoever gives up waiting does
-    /// not end it for the others, and a late answer is still remembered.
-    fn board(&self, question: Question) -> Result<Arrival, Answer<Data>> {
+    /// Recalls the answer, or joins the flight for this question, or starts it. A flight belongs to nobody: whoever
+    /// gives up waiting does not end it for the others, and a late answer is still remembered.
+    fn board(&self, question: Question) -> Boarding {
         let state = &self.0;
-        let mut flights = state.flights.lock();
-        if let Some(arrival) = flights.get(&question) {
+        let mut questions = state.questions.lock();
+        if let Some(answer) = questions.recall(&question) {
+            add(&state.counters.cached);
+            return Boarding::Known(answer);
+        }
+        let (landing, arrival) = oneshot::channel();
+        if let Some(waiting) = questions.flights.get_mut(&question) {
+            waiting.push(landing);
             add(&state.counters.joined);
-            return Ok(arrival.clone());
+            return Boarding::Waits(arrival);
         }
-        // It may have landed since we looked.
-        if let Some(answer) = state.recall(&question) {
-            return Err(answer);
+        if questions.flights.len() > state.slot_count.saturating_mul(WAITING_PER_SLOT) {
+            return Boarding::Known(Answer::Temporary(Trouble::Busy));
         }
-        if flights.len() > state.slot_count.saturating_mul(WAITING_PER_SLOT) {
-            return Err(Answer::Temporary(Trouble::Busy));
-        }
-        let (landing, arrival) = watch::channel(None);
-        flights.insert(question.clone(), arrival.clone());
-        drop(flights);
+        questions.flights.insert(question.clone(), vec![landing]);
+        drop(questions);
 
-        let flight = Flight { state: Arc::clone(state), question };
+        let mut flight = Flight { state: Arc::clone(state), question, answer: None };
         tokio::spawn(async move {
             let answer = flight.state.ask(&flight.question).await;
-            flight.state.remember(flight.question.clone(), &answer);
-            drop(flight);
-            landing.send_replace(Some(answer));
+            flight.land(answer);
         });
-        Ok(arrival)
+        Boarding::Waits(arrival)
     }
 }
 
@@ -136,57 +131,75 @@ impl State {
         answer
     }
 
-    fn recall(&self, question: &Question) -> Option<Answer<Data>> {
-        let remembered = self.remembered.get(question)?;
+    /// For how long an answer is remembered, if it is.
+    fn lifetime(&self, answer: &Answer<Data>) -> Option<Duration> {
+        let ttl = match answer {
+            Answer::Found { ttl, .. } | Answer::NotFound { ttl: Some(ttl) } => *ttl,
+            // Says something of us, and may be over at once.
+            Answer::Temporary(Trouble::Busy) => return None,
+            Answer::NotFound { ttl: None } | Answer::Temporary(_) => self.failure_ttl,
+        };
+        Some(ttl.min(MAX_TTL))
+    }
+}
+
+impl Questions {
+    fn recall(&mut self, question: &Question) -> Option<Answer<Data>> {
+        let answered = self.answered.as_mut()?;
+        let remembered = answered.get(question)?;
         let left = remembered.until.saturating_duration_since(Instant::now());
-        let mut answer = (*remembered.answer).clone();
+        if left.is_zero() {
+            answered.pop(question);
+            return None;
+        }
+        let mut answer = remembered.answer.clone();
         match &mut answer {
             Answer::Found { ttl, .. } | Answer::NotFound { ttl: Some(ttl) } => *ttl = left.min(*ttl),
             Answer::NotFound { ttl: None } | Answer::Temporary(_) => {}
         }
-        add(&self.counters.cached);
         Some(answer)
     }
 
-    fn remember(&self, question: Question, answer: &Answer<Data>) {
-        let ttl = match answer {
-            Answer::Found { ttl, .. } | Answer::NotFound { ttl: Some(ttl) } => *ttl,
-            Answer::NotFound { ttl: None } => self.failure_ttl,
-            // Says something of us, and may be over at once.
-            Answer::Temporary(Trouble::Busy) => return,
-            Answer::Temporary(_) => self.failure_ttl,
-        };
-        let until = Instant::now() + ttl.min(MAX_TTL);
-        self.remembered.insert(question, Remembered { answer: Arc::new(answer.clone()), until });
+    fn remember(&mut self, question: Question, answer: Answer<Data>, lifetime: Duration) {
+        if let Some(answered) = &mut self.answered {
+            answered.put(question, Remembered { answer, until: Instant::now() + lifetime });
+        }
+    }
+
+    fn forget(&mut self, question: &Question) {
+        if let Some(answered) = &mut self.answered {
+            answered.pop(question);
+        }
     }
 }
 
-/// A query on its way; however it ends, the next one for the same question may start.
+/// A query on its way. However it ends, nobody waits for it any longer, and the next one for the same question may
+/// start.
 struct Flight {
     state: Arc<State>,
     question: Question,
+    /// Once it is here.
+    answer: Option<Answer<Data>>,
+}
+
+impl Flight {
+    fn land(&mut self, answer: Answer<Data>) {
+        self.answer = Some(answer);
+    }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.state.flights.lock().remove(&self.question);
-    }
-}
-
-struct WhenItSays;
-
-impl Expiry<Question, Remembered> for WhenItSays {
-    fn expire_after_create(&self, _: &Question, new: &Remembered, now: Instant) -> Option<Duration> {
-        Some(new.until.saturating_duration_since(now))
-    }
-
-    fn expire_after_update(
-        &self,
-        question: &Question,
-        new: &Remembered,
-        now: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        self.expire_after_create(question, new, now)
+        let mut questions = self.state.questions.lock();
+        let waiting = questions.flights.remove(&self.question);
+        let Some(answer) = self.answer.take() else { return };
+        if let Some(lifetime) = self.state.lifetime(&answer) {
+            questions.remember(self.question.clone(), answer.clone(), lifetime);
+        }
+        drop(questions);
+        for landing in waiting.into_iter().flatten() {
+            // Whoever has given up no longer listens.
+            let _ = landing.send(answer.clone());
+        }
     }
 }

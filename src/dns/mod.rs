@@ -389,6 +389,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_more_than_can_be_remembered_the_last_are() {
+        let server = serve(GOOD).await;
+        let dns = Resolver::new(&Settings { cache_limit: 2, ..settings(&[&server]) }).unwrap();
+        let mut asked = Vec::new();
+        for name in ["a.test", "b.test", "a.test", "c.test", "a.test", "b.test"] {
+            assert_eq!(found(dns.a(name).await), [HOST]);
+            asked.push(dns.totals().latency.count());
+        }
+        assert_eq!(asked, [1, 2, 2, 3, 3, 4], "c.test has taken the place of b.test");
+    }
+
+    #[tokio::test]
     async fn a_ttl_of_zero_is_not_remembered() {
         let server = serve("a.test 0 A 192.0.2.7").await;
         let dns = resolver(&[&server]);

@@ -45,8 +45,8 @@ pub struct Settings {
     /// How many lookups may be in flight; each takes a file descriptor. Eight times as many may wait their turn, what
     /// comes on top is answered with "busy". Default 1000.
     pub in_flight_limit: usize,
-    /// How many answers are remembered. Default 20,000 (about 10 MB).
-    pub cache_limit: u64,
+    /// How many answers are remembered. Default 20,000 (about 5 MB).
+    pub cache_limit: usize,
     /// How long a failure is remembered, and an absence that says nothing of its own TTL. Default 15 s.
     pub failure_ttl: Duration,
 }

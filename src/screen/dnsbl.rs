@@ -10,7 +10,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -228,22 +228,24 @@ struct Pending<'a> {
 impl Lookups<'_> {
     /// The next answer that arrives; `None` when all have. May be dropped while it waits without losing any.
     pub(super) async fn next(&mut self) -> Option<Reply> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Is ready when [`next`](Self::next) is.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
         if self.pending.is_empty() {
-            return None;
+            return Poll::Ready(None);
         }
-        let (at, answer, took) = poll_fn(|cx| {
-            for (at, pending) in self.pending.iter_mut().enumerate() {
-                if let Poll::Ready((answer, took)) = pending.lookup.as_mut().poll(cx) {
-                    return Poll::Ready((at, answer, took));
-                }
-            }
-            Poll::Pending
-        })
-        .await;
+        let mut lookups = self.pending.iter_mut().enumerate();
+        let arrived = lookups.find_map(|(at, pending)| match pending.lookup.as_mut().poll(cx) {
+            Poll::Ready((answer, took)) => Some((at, answer, took)),
+            Poll::Pending => None,
+        });
+        let Some((at, answer, took)) = arrived else { return Poll::Pending };
         let index = self.pending.swap_remove(at).index;
         self.tally.hear(index, heard(&answer));
-        let list = self.dnsbl.lists.iter().nth(index)?;
-        Some(Reply { list: Arc::clone(list.name()), answer, took })
+        let list = self.dnsbl.lists.iter().nth(index);
+        Poll::Ready(list.map(|list| Reply { list: Arc::clone(list.name()), answer, took }))
     }
 
     /// Whether every list has answered.

@@ -7,11 +7,15 @@
 //! The wait of a clean client ends when its time is up, that of a listed one when the verdict is known. It never
 //! lasts longer than its time, whatever DNS does.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Screen;
 use super::action::Failure;
@@ -62,61 +66,65 @@ enum Event {
 
 impl Screen {
     /// Keeps a client waiting for as long as there is something to learn and time to learn it.
-    pub(super) async fn wait<S>(&self, wait: &mut Wait<'_, S>, case: &mut Case<'_>) -> Fate
+    ///
+    /// What lasts for a moment of it is boxed: the future, which thousands hold, has no room for that.
+    pub(super) fn wait<S>(&self, wait: &mut Wait<'_, S>, case: &mut Case<'_>) -> impl Future<Output = Fate>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if wait.todo.pregreet && !self.teaser.is_empty() {
-            let teaser = format!("220-{}\r\n", self.teaser);
-            if wire::send(wait.stream, teaser.as_bytes(), WRITE_TIME).await.is_err() {
-                return Fate::HungUp;
+        let mut lookups = wait.todo.dnsbl.then(|| Box::new(self.dnsbl.look_up(wait.client)));
+        async move {
+            if wait.todo.pregreet && !self.teaser.is_empty() {
+                if Box::pin(wait.say(format!("220-{}\r\n", self.teaser))).await.is_err() {
+                    return Fate::HungUp;
+                }
+                case.teased = true;
             }
-            case.teased = true;
-        }
-        let mut greeted = !wait.todo.pregreet;
-        // With the test off, nobody is too early.
-        let mut spoke = wait.time.is_zero();
-        let mut lookups = wait.todo.dnsbl.then(|| self.dnsbl.look_up(wait.client));
-        while !greeted || lookups.is_some() {
-            let event = if !spoke && !wait.input.is_empty() {
-                Event::Read(wait.input.len())
-            } else {
-                wait.event(&mut lookups).await
-            };
-            let fate = match event {
-                Event::HungUp => Fate::HungUp,
-                Event::Read(_) if spoke => Fate::GoOn,
-                Event::Read(count) => {
-                    (spoke, greeted) = (true, true);
-                    let text = wait.input.as_slice();
-                    let text = text.get(..MAX_TEXT).unwrap_or(text).to_vec();
-                    case.note(Finding::Pregreet { count, after: wait.start.elapsed(), text });
-                    case.fail(&Failure::Pregreet, self.settings.greet_action)
-                }
-                Event::Replied(reply) => {
-                    if let Some(reply) = reply {
-                        case.note(Finding::Answered(reply));
+            let mut greeted = !wait.todo.pregreet;
+            // With the test off, nobody is too early.
+            let mut spoke = wait.time.is_zero();
+            let mut time_up = pin!(sleep_until(wait.deadline()));
+            while !greeted || lookups.is_some() {
+                let event = if !spoke && !wait.input.is_empty() {
+                    Event::Read(wait.input.len())
+                } else {
+                    poll_fn(|cx| wait.poll(cx, lookups.as_deref_mut(), time_up.as_mut())).await
+                };
+                let fate = match event {
+                    Event::HungUp => Fate::HungUp,
+                    Event::Read(_) if spoke => Fate::GoOn,
+                    Event::Read(count) => {
+                        (spoke, greeted) = (true, true);
+                        let text = wait.input.as_slice();
+                        let text = text.get(..MAX_TEXT).unwrap_or(text).to_vec();
+                        case.note(Finding::Pregreet { count, after: wait.start.elapsed(), text });
+                        case.fail(&Failure::Pregreet, self.settings.greet_action)
                     }
-                    let decided =
-                        lookups.take_if(|lookups| lookups.is_complete() || lookups.score().is_listed());
-                    self.conclude(decided, wait.client, case)
-                }
-                Event::TimeUp => {
-                    if !greeted {
-                        case.pass(Test::Pregreet, self.settings.greet_ttl);
+                    Event::Replied(reply) => {
+                        if let Some(reply) = reply {
+                            case.note(Finding::Answered(reply));
+                        }
+                        let decided =
+                            lookups.take_if(|lookups| lookups.is_complete() || lookups.score().is_listed());
+                        self.conclude(decided, wait.client, case)
                     }
-                    greeted = true;
-                    self.conclude(lookups.take(), wait.client, case)
+                    Event::TimeUp => {
+                        if !greeted {
+                            case.pass(Test::Pregreet, self.settings.greet_ttl);
+                        }
+                        greeted = true;
+                        self.conclude(lookups.take(), wait.client, case)
+                    }
+                };
+                if fate != Fate::GoOn {
+                    return fate;
                 }
-            };
-            if fate != Fate::GoOn {
-                return fate;
             }
+            Fate::GoOn
         }
-        Fate::GoOn
     }
 
-    fn conclude(&self, lookups: Option<Lookups<'_>>, client: IpAddr, case: &mut Case<'_>) -> Fate {
+    fn conclude(&self, lookups: Option<Box<Lookups<'_>>>, client: IpAddr, case: &mut Case<'_>) -> Fate {
         let Some(lookups) = lookups else { return Fate::GoOn };
         let score = lookups.conclude();
         case.note(Finding::Scored(score.clone()));
@@ -141,9 +149,8 @@ impl Screen {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let greeting = format!("220 {}\r\n", self.greeting);
         // If it cannot be written, neither can the reply behind it; whoever writes that will see.
-        let _ = wire::send(wait.stream, greeting.as_bytes(), WRITE_TIME).await;
+        let _ = wait.say(format!("220 {}\r\n", self.greeting)).await;
     }
 }
 
@@ -171,24 +178,33 @@ where
         case.note(Finding::Waited(after));
     }
 
-    async fn event(&mut self, lookups: &mut Option<Lookups<'_>>) -> Event {
-        let deadline = self.start + if self.time.is_zero() { UNTIL_DNS_GIVES_UP } else { self.time };
-        let has_room = self.input.len() < MAX_EARLY;
-        let asks = lookups.is_some();
-        let replied = async {
-            match lookups {
-                Some(lookups) => lookups.next().await,
-                None => None,
-            }
-        };
-        tokio::select! {
-            biased;
-            read = wire::fill(self.stream, |bytes| self.input.push(bytes)), if has_room => match read {
+    async fn say(&mut self, line: String) -> io::Result<()> {
+        wire::send(self.stream, line.as_bytes(), WRITE_TIME).await
+    }
+
+    fn deadline(&self) -> Instant {
+        self.start + if self.time.is_zero() { UNTIL_DNS_GIVES_UP } else { self.time }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        lookups: Option<&mut Lookups<'_>>,
+        time_up: Pin<&mut Sleep>,
+    ) -> Poll<Event> {
+        if self.input.len() < MAX_EARLY
+            && let Poll::Ready(read) = wire::poll_fill(cx, self.stream, |bytes| self.input.push(bytes))
+        {
+            return Poll::Ready(match read {
                 Ok(0) | Err(_) => Event::HungUp,
                 Ok(count) => Event::Read(count),
-            },
-            reply = replied, if asks => Event::Replied(reply),
-            () = sleep_until(deadline) => Event::TimeUp,
+            });
         }
+        if let Some(lookups) = lookups
+            && let Poll::Ready(reply) = lookups.poll_next(cx)
+        {
+            return Poll::Ready(Event::Replied(reply));
+        }
+        time_up.poll(cx).map(|()| Event::TimeUp)
     }
 }

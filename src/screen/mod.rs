@@ -155,7 +155,7 @@ impl Screen {
                     let fate = self.wait(wait, &mut case).await;
                     wait.note_end(&fate, &mut case);
                     if case.teased && matches!(fate, Fate::Refused(_)) {
-                        self.complete_greeting(wait).await;
+                        Box::pin(self.complete_greeting(wait)).await;
                     }
                     fate
                 }

@@ -7,10 +7,11 @@ mod socket;
 pub use alarm::Alarm;
 pub use socket::Socket;
 
+use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -32,24 +33,29 @@ pub async fn fill<S>(stream: &mut S, mut take: impl FnMut(&[u8])) -> io::Result<
 where
     S: AsyncRead + Unpin,
 {
-    std::future::poll_fn(|cx| {
-        let mut scratch = [MaybeUninit::uninit(); CHUNK];
-        let mut buf = ReadBuf::uninit(&mut scratch);
-        loop {
-            let before = buf.filled().len();
-            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
-                Poll::Pending if before == 0 => return Poll::Pending,
-                Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) if buf.filled().len() > before && buf.remaining() > 0 => {}
-                // An end or an error behind the last byte shows again when somebody asks for more.
-                _ => break,
-            }
+    poll_fn(|cx| poll_fill(cx, stream, &mut take)).await
+}
+
+/// Is ready when [`fill`] is.
+pub fn poll_fill<S>(cx: &mut Context<'_>, stream: &mut S, take: impl FnOnce(&[u8])) -> Poll<io::Result<usize>>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut scratch = [MaybeUninit::uninit(); CHUNK];
+    let mut buf = ReadBuf::uninit(&mut scratch);
+    loop {
+        let before = buf.filled().len();
+        match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+            Poll::Pending if before == 0 => return Poll::Pending,
+            Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) if buf.filled().len() > before && buf.remaining() > 0 => {}
+            // An end or an error behind the last byte shows again when somebody asks for more.
+            _ => break,
         }
-        let read = buf.filled();
-        take(read);
-        Poll::Ready(Ok(read.len()))
-    })
-    .await
+    }
+    let read = buf.filled();
+    take(read);
+    Poll::Ready(Ok(read.len()))
 }
 
 /// Writes all of `bytes` within `limit`; a client that takes longer is treated as gone.

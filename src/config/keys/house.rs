@@ -50,7 +50,7 @@ pub(super) fn dns(dns: &mut dns::Settings) -> Section<'_> {
             "How long a lookup may take in all, whatever the number of servers."),
         key("in_flight_limit", one(&mut dns.in_flight_limit, number(1..=usize::MAX)),
             "Lookups at once; what comes on top counts as not answered. Each takes a file descriptor."),
-        key("cache_limit", one(&mut dns.cache_limit, number(0..=u64::MAX)),
+        key("cache_limit", one(&mut dns.cache_limit, number(0..=usize::MAX)),
             "How many answers are remembered."),
         key("failure_ttl", one(&mut dns.failure_ttl, time(Seconds, Duration::ZERO)),
             "How long a failure is remembered, and an absence that names no TTL."),
