@@ -210,8 +210,8 @@ impl<'a> Visit<'a> {
             Guest::Client => Box::pin(visit.screened(&mut presence)).await,
             Guest::Proxy => Verdict::Converse(visit.site.screen.health_check()),
         };
-        let mut joined = visit.led_to(verdict, &mut presence, &place).await?.joined();
-        Ok(joined.ended().await)
+        let pair = visit.led_to(verdict, &mut presence, &place).await?;
+        Ok(pair.relayed().await)
     }
 
     /// What the tests before the greeting have led to.
@@ -567,12 +567,12 @@ mod tests {
         let life = size(|(arrival, site, drain, report): Call| serve(arrival, site, drain, report));
         let life = life + size_of::<Report>();
         println!("a connection has {life} bytes whatever it does");
-        assert!(life <= 448);
+        assert!(life <= 352);
 
         type Wait<'w> = (&'w mut Visit<'static>, &'w mut Presence);
         let wait = size(|(visit, presence): Wait<'static>| visit.screened(presence));
         println!("who waits for a greeting has {wait} bytes more");
-        assert!(life + wait <= 1024);
+        assert!(life + wait <= 896);
 
         type Ends = (TcpStream, Socket, Early);
         let relay = size(|(client, backend, early): Ends| {
@@ -580,7 +580,7 @@ mod tests {
             relay::splice(client, backend, early, settings, std::future::pending())
         });
         println!("who is relayed has {relay} bytes more");
-        assert!(life + relay <= 896);
+        assert!(life + relay <= 832);
 
         type Talk = (Box<Visit<'static>>, Screened, &'static mut Presence, &'static rate::Connection);
         let dialogue =

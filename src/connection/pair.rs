@@ -7,9 +7,9 @@ use std::pin::Pin;
 
 use super::Visit;
 use crate::handoff::{Link, Place};
-use crate::limits::{Seat, State};
+use crate::limits::State;
 use crate::relay::{self, Early, Transfer};
-use crate::report::{Outcome, Report};
+use crate::report::Outcome;
 use crate::tls::Stream;
 
 /// A client and a backend to be joined.
@@ -22,36 +22,23 @@ pub(super) struct Pair<'a> {
     pub(super) outcome: Outcome,
 }
 
-/// A client and a backend between which bytes go to and fro.
-pub(super) struct Joined<'a> {
-    transfer: Pin<Box<dyn Future<Output = Transfer> + Send + 'a>>,
-    report: &'a mut Report,
-    outcome: Outcome,
-    _seat: Seat,
-    _place: Option<Place>,
-}
-
 impl<'a> Pair<'a> {
-    /// Begins the relay.
-    pub(super) fn joined(self) -> Joined<'a> {
+    /// Relays; what it came to, once both sides have finished.
+    pub(super) fn relayed(self) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>> {
         let Self { visit, backend, early, place, outcome } = self;
         let Visit { stream, seat, site, report, .. } = *visit;
         report.reached(State::Relay);
-        let transfer: Pin<Box<dyn Future<Output = Transfer> + Send + 'a>> = match (stream, backend) {
+        let mut transfer: Pin<Box<dyn Future<Output = Transfer> + Send + 'a>> = match (stream, backend) {
             (Stream::Plain(client), Link::Plain(backend)) => {
                 Box::pin(relay::splice(client, backend, early, &site.relay, pending()))
             }
             (client, backend) => Box::pin(relay::copy(client, backend, early, &site.relay, pending())),
         };
-        Joined { transfer, report, outcome, _seat: seat, _place: place }
-    }
-}
-
-impl Joined<'_> {
-    /// What it came to, once both sides have finished.
-    pub(super) async fn ended(&mut self) -> Outcome {
-        let transfer = self.transfer.as_mut().await;
-        self.report.relayed(transfer);
-        self.outcome
+        Box::pin(async move {
+            report.relayed(transfer.as_mut().await);
+            // Taken until now.
+            drop((seat, place));
+            outcome
+        })
     }
 }

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout_at;
+use tokio::time::{Sleep, timeout_at};
 
 use super::network::{Servers, Settings};
 use super::record::{Data, Question};
@@ -51,10 +52,14 @@ struct Remembered {
     until: Instant,
 }
 
-/// What a question meets.
-enum Boarding {
-    Known(Answer<Data>),
-    Waits(oneshot::Receiver<Answer<Data>>),
+/// An answer, or where it will be.
+pub(super) enum Arrival {
+    /// It was remembered.
+    Here(Answer<Data>),
+    /// A server has been asked.
+    Awaited(oneshot::Receiver<Answer<Data>>),
+    /// It takes a time that a zone file has set.
+    Delayed(Pin<Box<Sleep>>, Answer<Data>),
 }
 
 impl Shared {
@@ -81,31 +86,23 @@ impl Shared {
         self.0.questions.lock().forget(question);
     }
 
-    pub(super) async fn lookup(&self, question: Question) -> Answer<Data> {
-        match self.board(question) {
-            Boarding::Known(answer) => answer,
-            // A flight that ends without a word: the runtime is shutting down.
-            Boarding::Waits(arrival) => arrival.await.unwrap_or(Answer::Temporary(Trouble::Unreachable)),
-        }
-    }
-
     /// Recalls the answer, or joins the flight for this question, or starts it. A flight belongs to nobody: whoever
     /// gives up waiting does not end it for the others, and a late answer is still remembered.
-    fn board(&self, question: Question) -> Boarding {
+    pub(super) fn lookup(&self, question: Question) -> Arrival {
         let state = &self.0;
         let mut questions = state.questions.lock();
         if let Some(answer) = questions.recall(&question) {
             add(&state.counters.cached);
-            return Boarding::Known(answer);
+            return Arrival::Here(answer);
         }
         let (landing, arrival) = oneshot::channel();
         if let Some(waiting) = questions.flights.get_mut(&question) {
             waiting.push(landing);
             add(&state.counters.joined);
-            return Boarding::Waits(arrival);
+            return Arrival::Awaited(arrival);
         }
         if questions.flights.len() > state.slot_count.saturating_mul(WAITING_PER_SLOT) {
-            return Boarding::Known(Answer::Temporary(Trouble::Busy));
+            return Arrival::Here(Answer::Temporary(Trouble::Busy));
         }
         questions.flights.insert(question.clone(), vec![landing]);
         drop(questions);
@@ -115,7 +112,22 @@ impl Shared {
             let answer = flight.state.ask(&flight.question).await;
             flight.land(answer);
         });
-        Boarding::Waits(arrival)
+        Arrival::Awaited(arrival)
+    }
+}
+
+impl Arrival {
+    /// The answer, once it is here.
+    pub(super) async fn answer(self) -> Answer<Data> {
+        match self {
+            Self::Here(answer) => answer,
+            // A flight that ends without a word: the runtime is shutting down.
+            Self::Awaited(arrival) => arrival.await.unwrap_or(Answer::Temporary(Trouble::Unreachable)),
+            Self::Delayed(delay, answer) => {
+                delay.await;
+                answer
+            }
+        }
     }
 }
 

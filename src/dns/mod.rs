@@ -29,7 +29,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::Shared;
+use tokio::time::sleep;
+
+use cache::{Arrival, Shared};
 use network::Servers;
 use record::{Data, Question};
 use totals::Counters;
@@ -113,27 +115,29 @@ impl Resolver {
     }
 
     /// IPv4 addresses.
-    pub async fn a(&self, name: &str) -> Answer<Ipv4Addr> {
-        self.ask(name, Kind::A).await.only(|data| if let Data::A(a) = data { Some(a) } else { None })
+    ///
+    /// As with all lookups, the question is put at once. What waits for an answer is small; there are many of them.
+    pub fn a<'r>(&'r self, name: &str) -> impl Future<Output = Answer<Ipv4Addr>> + Send + use<'r> {
+        self.ask(name, Kind::A, |data| if let Data::A(a) = data { Some(a) } else { None })
     }
 
     /// IPv4 addresses, asked for now: what is remembered does not count, as when a list is tested.
-    pub async fn a_afresh(&self, name: &str) -> Answer<Ipv4Addr> {
+    pub fn a_afresh<'r>(&'r self, name: &str) -> impl Future<Output = Answer<Ipv4Addr>> + Send + use<'r> {
         if let (Source::Network(shared), Some(question)) = (&self.0.source, Question::new(name, Kind::A)) {
             shared.forget(&question);
         }
-        self.a(name).await
+        self.a(name)
     }
 
     /// IPv6 addresses.
-    pub async fn aaaa(&self, name: &str) -> Answer<Ipv6Addr> {
-        self.ask(name, Kind::Aaaa).await.only(|data| if let Data::Aaaa(a) = data { Some(a) } else { None })
+    pub fn aaaa<'r>(&'r self, name: &str) -> impl Future<Output = Answer<Ipv6Addr>> + Send + use<'r> {
+        self.ask(name, Kind::Aaaa, |data| if let Data::Aaaa(a) = data { Some(a) } else { None })
     }
 
     /// Mail exchangers, most preferred first.
     pub async fn mx(&self, name: &str) -> Answer<Mx> {
-        let mut answer =
-            self.ask(name, Kind::Mx).await.only(|data| if let Data::Mx(mx) = data { Some(mx) } else { None });
+        let asked = self.ask(name, Kind::Mx, |data| if let Data::Mx(mx) = data { Some(mx) } else { None });
+        let mut answer = asked.await;
         if let Answer::Found { records, .. } = &mut answer {
             records.sort_by_key(|mx| mx.preference);
         }
@@ -141,21 +145,19 @@ impl Resolver {
     }
 
     /// Name servers, without final dots.
-    pub async fn ns(&self, name: &str) -> Answer<String> {
-        self.ask(name, Kind::Ns).await.only(|data| if let Data::Ns(host) = data { Some(host) } else { None })
+    pub fn ns<'r>(&'r self, name: &str) -> impl Future<Output = Answer<String>> + Send + use<'r> {
+        self.ask(name, Kind::Ns, |data| if let Data::Ns(host) = data { Some(host) } else { None })
     }
 
     /// Texts, each record's strings joined; control characters come as `?`.
-    pub async fn txt(&self, name: &str) -> Answer<String> {
-        self.ask(name, Kind::Txt)
-            .await
-            .only(|data| if let Data::Txt(text) = data { Some(text) } else { None })
+    pub fn txt<'r>(&'r self, name: &str) -> impl Future<Output = Answer<String>> + Send + use<'r> {
+        self.ask(name, Kind::Txt, |data| if let Data::Txt(text) = data { Some(text) } else { None })
     }
 
     /// The names that an address claims in the reverse tree, without final dots.
-    pub async fn ptr(&self, address: IpAddr) -> Answer<String> {
-        let answer = self.lookup(Question::reverse(address)).await;
-        answer.only(|data| if let Data::Ptr(host) = data { Some(host) } else { None })
+    pub fn ptr(&self, address: IpAddr) -> impl Future<Output = Answer<String>> + Send {
+        let arrival = self.lookup(Question::reverse(address));
+        self.only(Kind::Ptr, Some(arrival), |data| if let Data::Ptr(host) = data { Some(host) } else { None })
     }
 
     /// What has been done so far.
@@ -167,27 +169,40 @@ impl Resolver {
         self.0.counters.read(in_flight)
     }
 
-    async fn ask(&self, name: &str, kind: Kind) -> Answer<Data> {
-        match Question::new(name, kind) {
-            Some(question) => self.lookup(question).await,
-            None => Answer::NotFound { ttl: None },
+    fn ask<'r, T, P>(
+        &'r self,
+        name: &str,
+        kind: Kind,
+        pick: P,
+    ) -> impl Future<Output = Answer<T>> + Send + use<'r, T, P>
+    where
+        P: FnMut(Data) -> Option<T> + Send,
+    {
+        let arrival = Question::new(name, kind).map(|question| self.lookup(question));
+        self.only(kind, arrival, pick)
+    }
+
+    fn lookup(&self, question: Question) -> Arrival {
+        match &self.0.source {
+            Source::Network(shared) => shared.lookup(question),
+            Source::Zone(zone) => match zone.resolve(&question) {
+                (answer, Duration::ZERO) => Arrival::Here(answer),
+                (answer, delay) => Arrival::Delayed(Box::pin(sleep(delay)), answer),
+            },
         }
     }
 
-    async fn lookup(&self, question: Question) -> Answer<Data> {
-        let kind = question.kind;
-        let answer = match &self.0.source {
-            Source::Network(shared) => shared.lookup(question).await,
-            Source::Zone(zone) => {
-                let (answer, delay) = zone.resolve(&question);
-                if !delay.is_zero() {
-                    tokio::time::sleep(delay).await;
-                }
-                answer
-            }
-        };
+    /// What `pick` takes of the answer; of a name that cannot stand in DNS, nobody was asked.
+    async fn only<T>(
+        &self,
+        kind: Kind,
+        arrival: Option<Arrival>,
+        pick: impl FnMut(Data) -> Option<T>,
+    ) -> Answer<T> {
+        let Some(arrival) = arrival else { return Answer::NotFound { ttl: None } };
+        let answer = arrival.answer().await;
         self.0.counters.lookup(kind, answer.outcome());
-        answer
+        answer.only(pick)
     }
 }
 
@@ -318,7 +333,7 @@ mod tests {
             while dns.totals().in_flight == 0 {
                 tokio::task::yield_now().await;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
             Responder::bind(address, Zone::parse(GOOD).unwrap()).await.unwrap()
         });
         assert_eq!(found(answer), [HOST]);

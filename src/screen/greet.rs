@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Screen;
 use super::action::Failure;
 use super::case::{Case, Fate};
-use super::dnsbl::{Lookups, Reply};
+use super::dnsbl::{self, Lookups};
 use super::finding::Finding;
 use super::score::Opinion;
 use crate::allowlist::Test;
@@ -60,7 +60,7 @@ pub(super) struct Wait<'a, S> {
 enum Event {
     Read(usize),
     HungUp,
-    Replied(Option<Reply>),
+    Replied(Option<dnsbl::Reply>),
     TimeUp,
 }
 
@@ -143,14 +143,16 @@ impl Screen {
         }
     }
 
-    /// Completes the greeting that the teaser began. What follows is then read as the reply to the client's first
-    /// command, where a bare 521 would contradict the 220 in front of it (RFC 5321 §4.2.1: one code for all lines).
-    pub(super) async fn complete_greeting<S>(&self, wait: &mut Wait<'_, S>)
+    /// Completes the greeting that the teaser began, before the client is refused. What follows is then read as the
+    /// reply to its first command, where a bare 521 would contradict the 220 in front of it (RFC 5321 §4.2.1: one
+    /// code for all lines).
+    pub(super) async fn complete_greeting<S>(&self, wait: &mut Wait<'_, S>, refused: Fate) -> Fate
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         // If it cannot be written, neither can the reply behind it; whoever writes that will see.
         let _ = wait.say(format!("220 {}\r\n", self.greeting)).await;
+        refused
     }
 }
 
@@ -169,13 +171,14 @@ where
         Self { stream, input, client, todo, start: Instant::now(), time }
     }
 
-    /// The wait is over.
-    pub(super) fn note_end(&self, fate: &Fate, case: &mut Case<'_>) {
+    /// Notes that the wait is over, and with what.
+    pub(super) fn ended(&self, fate: Fate, case: &mut Case<'_>) -> Fate {
         let after = self.start.elapsed();
-        if *fate == Fate::HungUp {
+        if fate == Fate::HungUp {
             case.note(Finding::HungUp { after });
         }
         case.note(Finding::Waited(after));
+        fate
     }
 
     async fn say(&mut self, line: String) -> io::Result<()> {

@@ -153,11 +153,12 @@ impl Screen {
                 Begun::Decided(fate) => mem::replace(fate, Fate::Decided),
                 Begun::Waiting(wait) => {
                     let fate = self.wait(wait, &mut case).await;
-                    wait.note_end(&fate, &mut case);
+                    let fate = wait.ended(fate, &mut case);
                     if case.teased && matches!(fate, Fate::Refused(_)) {
-                        Box::pin(self.complete_greeting(wait)).await;
+                        Box::pin(self.complete_greeting(wait, fate)).await
+                    } else {
+                        fate
                     }
-                    fate
                 }
             };
             self.verdict(fate, case)
