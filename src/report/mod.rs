@@ -76,7 +76,7 @@ struct Talk {
     envelope: Option<Envelope>,
     recipients: Vec<String>,
     accepted: u32,
-    tls: Option<TlsFacts>,
+    tls: Option<Box<TlsFacts>>,
     handoff: Option<HandOff>,
     transfer: Option<Transfer>,
 }
@@ -197,7 +197,7 @@ impl Report {
 
     /// The session runs in TLS from here on.
     pub fn secured(&mut self, tls: TlsFacts) {
-        self.talk_mut().tls = Some(tls);
+        self.talk_mut().tls = Some(Box::new(tls));
     }
 
     /// The backend has accepted a recipient.
@@ -217,6 +217,8 @@ impl Report {
         talk.accepted += 1;
         talk.envelope = Some(envelope);
         if talk.recipients.len() < RECIPIENTS {
+            // Most messages have one: a Vec left to itself makes room for four.
+            talk.recipients.reserve_exact(1);
             talk.recipients.push(text::printable(recipient));
         }
     }
@@ -394,7 +396,7 @@ impl Report {
 
     /// What TLS it ran in at the end.
     pub fn tls(&self) -> Option<&TlsFacts> {
-        self.talk.as_ref()?.tls.as_ref()
+        self.talk.as_ref()?.tls.as_deref()
     }
 }
 

@@ -18,21 +18,30 @@ pub(super) struct History {
     size: AtomicUsize,
 }
 
+/// Texts of different lengths that come and go one by one would leave holes everywhere: they stand in one queue.
 #[derive(Debug, Default)]
 struct Decisions {
-    oldest_first: VecDeque<Decision>,
-    size: usize,
+    oldest_first: VecDeque<Entry>,
+    /// Their reports, one behind the other.
+    reports: VecDeque<u8>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: Id,
+    client: IpAddr,
+    ended: SystemTime,
+    /// Octets of its report.
+    length: usize,
 }
 
 /// What was decided about one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Decision {
-    id: Id,
-    client: IpAddr,
     /// When the connection ended.
     pub(super) ended: SystemTime,
     /// The report, as JSON.
-    pub(super) report: Box<str>,
+    pub(super) report: String,
 }
 
 /// Whom or what a question is about.
@@ -50,7 +59,10 @@ impl History {
     /// Goes on with another size.
     pub(super) fn resize(&self, size: usize) {
         self.size.store(size, Ordering::Relaxed);
-        self.decisions.lock().shrink(size);
+        let mut decisions = self.decisions.lock();
+        decisions.shrink(size);
+        decisions.oldest_first.shrink_to_fit();
+        decisions.reports.shrink_to_fit();
     }
 
     pub(super) fn note(&self, report: &Report) {
@@ -58,46 +70,58 @@ impl History {
         if size == 0 {
             return;
         }
-        let decision = Decision {
+        let object = report.object();
+        let Some(rest) = size.checked_sub(size_of::<Entry>() + object.len()) else { return };
+        let entry = Entry {
             id: report.id(),
             client: report.ends().client.ip().to_canonical(),
             ended: SystemTime::now(),
-            report: report.object().into(),
+            length: object.len(),
         };
         let mut decisions = self.decisions.lock();
-        decisions.size += decision.size();
-        decisions.oldest_first.push_back(decision);
-        decisions.shrink(size);
+        // Room first, so that the queues never grow beyond their size.
+        decisions.shrink(rest);
+        decisions.oldest_first.push_back(entry);
+        decisions.reports.extend(object.as_bytes());
     }
 
     /// What was decided, the oldest first.
     pub(super) fn about(&self, about: About) -> Vec<Decision> {
         let decisions = self.decisions.lock();
-        decisions.oldest_first.iter().filter(|decision| about.means(decision)).cloned().collect()
+        let mut found = Vec::new();
+        let mut begin = 0;
+        for entry in &decisions.oldest_first {
+            let end = begin + entry.length;
+            if about.means(entry) {
+                let report: Vec<u8> = decisions.reports.range(begin..end).copied().collect();
+                let report = String::from_utf8_lossy(&report).into_owned();
+                found.push(Decision { ended: entry.ended, report });
+            }
+            begin = end;
+        }
+        found
     }
 }
 
 impl Decisions {
     fn shrink(&mut self, size: usize) {
-        while self.size > size
+        while self.size() > size
             && let Some(oldest) = self.oldest_first.pop_front()
         {
-            self.size -= oldest.size();
+            self.reports.drain(..oldest.length);
         }
     }
-}
 
-impl Decision {
     fn size(&self) -> usize {
-        size_of::<Self>() + self.report.len()
+        self.oldest_first.len() * size_of::<Entry>() + self.reports.len()
     }
 }
 
 impl About {
-    fn means(self, decision: &Decision) -> bool {
+    fn means(self, entry: &Entry) -> bool {
         match self {
-            Self::Connection(id) => decision.id == id,
-            Self::Clients(network) => network.contains(&decision.client),
+            Self::Connection(id) => entry.id == id,
+            Self::Clients(network) => network.contains(&entry.client),
         }
     }
 }
@@ -134,15 +158,16 @@ mod tests {
     #[test]
     fn it_never_takes_more_memory_than_it_is_given() {
         let history = History::new(10_000);
-        (0..1_000).for_each(|_| history.note(&report("192.0.2.1")));
-        let (held, size) = {
-            let decisions = history.decisions.lock();
-            (decisions.oldest_first.iter().map(Decision::size).sum::<usize>(), decisions.size)
-        };
-        assert_eq!(held, size);
+        let report = report("192.0.2.1");
+        (0..1_000).for_each(|_| history.note(&report));
+        let size = history.decisions.lock().size();
         assert!((9_000..=10_000).contains(&size), "{size}");
+        let everybody = About::Clients("0.0.0.0/0".parse().unwrap());
+        let told = history.about(everybody);
+        assert!(told.iter().all(|decision| decision.report.ends_with('}')), "{told:?}");
+        assert_eq!(told.last().map(|last| &*last.report), Some(report.object()));
         history.resize(0);
-        history.note(&report("192.0.2.1"));
-        assert!(history.about(About::Clients("0.0.0.0/0".parse().unwrap())).is_empty());
+        history.note(&report);
+        assert!(history.about(everybody).is_empty());
     }
 }
