@@ -97,6 +97,10 @@ impl Shared {
         }
         let (landing, arrival) = oneshot::channel();
         if let Some(waiting) = questions.flights.get_mut(&question) {
+            if waiting.len() == waiting.capacity() {
+                // Those who have given up make room first.
+                waiting.retain(|landing| !landing.is_closed());
+            }
             waiting.push(landing);
             add(&state.counters.joined);
             return Arrival::Awaited(arrival);
