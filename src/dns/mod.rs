@@ -135,13 +135,15 @@ impl Resolver {
     }
 
     /// Mail exchangers, most preferred first.
-    pub async fn mx(&self, name: &str) -> Answer<Mx> {
+    pub fn mx<'r>(&'r self, name: &str) -> impl Future<Output = Answer<Mx>> + Send + use<'r> {
         let asked = self.ask(name, Kind::Mx, |data| if let Data::Mx(mx) = data { Some(mx) } else { None });
-        let mut answer = asked.await;
-        if let Answer::Found { records, .. } = &mut answer {
-            records.sort_by_key(|mx| mx.preference);
+        async move {
+            let mut answer = asked.await;
+            if let Answer::Found { records, .. } = &mut answer {
+                records.sort_by_key(|mx| mx.preference);
+            }
+            answer
         }
-        answer
     }
 
     /// Name servers, without final dots.
