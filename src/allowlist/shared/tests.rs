@@ -268,8 +268,15 @@ async fn counts_that_cannot_be_believed_are_not_known() {
     ] {
         let server = Server::start(says).await;
         let list = server.allowlist().await;
-        let counted = list.count("message_rate", client(&list, 1), Duration::from_secs(60)).await;
-        assert_eq!(counted, None, "{says:?}");
+        // On a machine under load an answer may be too late; then the next one tells.
+        for _ in 0..100 {
+            let counted = list.count("message_rate", client(&list, 1), Duration::from_secs(60)).await;
+            assert_eq!(counted, None, "{says:?}");
+            if count(&list, Operation::Count, outcome) > 0 {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
         assert!(count(&list, Operation::Count, outcome) > 0, "{says:?}: {:?}", list.totals().shared);
     }
 }
