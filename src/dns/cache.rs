@@ -155,7 +155,8 @@ impl State {
             Answer::Temporary(Trouble::Busy) => return None,
             Answer::NotFound { ttl: None } | Answer::Temporary(_) => self.failure_ttl,
         };
-        Some(ttl.min(MAX_TTL))
+        // What may not be remembered shall not push out what may.
+        (!ttl.is_zero()).then(|| ttl.min(MAX_TTL))
     }
 }
 
@@ -207,13 +208,13 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let mut questions = self.state.questions.lock();
-        let waiting = questions.flights.remove(&self.question);
+        let Some((question, waiting)) = questions.flights.remove_entry(&self.question) else { return };
         let Some(answer) = self.answer.take() else { return };
         if let Some(lifetime) = self.state.lifetime(&answer) {
-            questions.remember(self.question.clone(), answer.clone(), lifetime);
+            questions.remember(question, answer.clone(), lifetime);
         }
         drop(questions);
-        for landing in waiting.into_iter().flatten() {
+        for landing in waiting {
             // Whoever has given up no longer listens.
             let _ = landing.send(answer.clone());
         }
