@@ -1,4 +1,4 @@
-//! A client and a backend that are to be joined, and that are.
+//! A client and a backend that are to be joined, and the relay between them.
 //!
 //! A relay may wait for hours, and thousands of them do: so nothing is kept of how the two came together.
 

@@ -10,14 +10,16 @@ use crate::report::Outcome;
 impl Visit<'_> {
     /// Counts the connection. Who is here too often is told so.
     pub(super) async fn counted(self: Box<Self>) -> Result<(Box<Self>, rate::Connection), Ended> {
-        let exceeded = match self.site.rates.connect(self.client(), Instant::now()) {
-            Ok(place) => match self.counted_together(&place, Limit::ConnectionRate).await {
-                Ok(()) => return Ok((self, place)),
-                Err(exceeded) => exceeded,
-            },
-            Err(exceeded) => exceeded,
-        };
-        Err(Box::pin(self.too_many(exceeded)).await)
+        match self.place().await {
+            Ok(place) => Ok((self, place)),
+            Err(exceeded) => Err(Box::pin(self.too_many(exceeded)).await),
+        }
+    }
+
+    async fn place(&self) -> Result<rate::Connection, Exceeded> {
+        let place = self.site.rates.connect(self.client(), Instant::now())?;
+        self.counted_together(&place, Limit::ConnectionRate).await?;
+        Ok(place)
     }
 
     /// Counts what the other limits are about: MAIL, and recipients.

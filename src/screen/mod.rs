@@ -153,6 +153,7 @@ impl Screen {
                 Begun::Decided(fate) => mem::replace(fate, Fate::Decided),
                 Begun::Waiting(wait) => {
                     let fate = self.wait(wait, &mut case).await;
+                    // Given and given back: a fate kept here while something is awaited would have room in each wait.
                     let fate = wait.ended(fate, &mut case);
                     if case.teased && matches!(fate, Fate::Refused(_)) {
                         Box::pin(self.complete_greeting(wait, fate)).await

@@ -36,7 +36,7 @@ struct Entry {
 }
 
 /// What was decided about one connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Decision {
     /// When the connection ended.
     pub(super) ended: SystemTime,
@@ -94,7 +94,7 @@ impl History {
             let end = begin + entry.length;
             if about.means(entry) {
                 let report: Vec<u8> = decisions.reports.range(begin..end).copied().collect();
-                let report = String::from_utf8_lossy(&report).into_owned();
+                let report = String::from_utf8(report).unwrap_or_default();
                 found.push(Decision { ended: entry.ended, report });
             }
             begin = end;
