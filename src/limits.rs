@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use crate::smtp::reply::Reply;
 
+/// Descriptors that are not for connections: a thousand DNS sockets and 128 pooled pipes, as the defaults have it, and
+/// listeners, store, log, metrics, spare ones.
+const OTHER_DESCRIPTORS: usize = 1_536;
+
 /// The `[limits]` that concern all connections together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -38,6 +42,33 @@ impl Default for Settings {
             drain_time_limit: Duration::from_secs(8),
             upgrade_time_limit: Duration::from_secs(3600),
         }
+    }
+}
+
+impl Settings {
+    /// File descriptors that a full house takes: one for each connection before the hand-off, two for each at a
+    /// backend, and those of the process itself.
+    pub fn descriptors(&self) -> usize {
+        self.before_hand_off()
+            .saturating_add(self.post_queue_limit.saturating_mul(2))
+            .saturating_add(OTHER_DESCRIPTORS)
+    }
+
+    /// As many seats of these as so many descriptors can serve. Where they are too few for all, either kind of seat is
+    /// sure of half of them.
+    #[must_use]
+    pub fn within(mut self, descriptors: usize) -> Self {
+        let room = descriptors - OTHER_DESCRIPTORS.min(descriptors / 4);
+        let for_backends = (room / 2).max(room.saturating_sub(self.before_hand_off()));
+        self.post_queue_limit = self.post_queue_limit.min(for_backends / 2);
+        // Ten seats come with the one that is kept free.
+        self.pre_queue_limit = self.pre_queue_limit.min((room - self.post_queue_limit * 2) / 11 * 10);
+        self
+    }
+
+    /// Seats before the hand-off, with those that are kept free for known clients.
+    fn before_hand_off(&self) -> usize {
+        self.pre_queue_limit.saturating_add(self.pre_queue_limit.div_ceil(10))
     }
 }
 
@@ -142,11 +173,11 @@ impl Seats {
     pub fn take(&self, limits: &Settings, who: impl FnOnce() -> Acquaintance) -> Result<Seat, Full> {
         let seat = self.sit(State::Screen);
         let (taken, limit) = (self.before_hand_off(), limits.pre_queue_limit);
-        let reserved = || match who() {
-            Acquaintance::Stranger => 0,
-            Acquaintance::Known => limit.div_ceil(10),
+        let open_to = |who| match who {
+            Acquaintance::Stranger => limit,
+            Acquaintance::Known => limits.before_hand_off(),
         };
-        if taken > limit && taken > limit + reserved() {
+        if taken > limit && taken > open_to(who()) {
             return Err(self.refuse(Full::Screening));
         }
         Ok(seat)
@@ -255,6 +286,31 @@ mod tests {
         drop((taken, known));
         assert_eq!(seats.totals().sessions, [0, 0, 0]);
         assert_eq!(seats.totals().refused_screening, 2);
+    }
+
+    #[test]
+    fn a_full_house_has_the_descriptors_it_needs() {
+        let defaults = Settings::default();
+        assert_eq!(defaults.descriptors(), 11_000 + 2_000 + 1_536);
+        assert_eq!(defaults.clone().within(defaults.descriptors()), defaults);
+        let fitted = |pre, post, descriptors| {
+            let fitted = limits(pre, post).within(descriptors);
+            (fitted.pre_queue_limit, fitted.post_queue_limit)
+        };
+        assert_eq!(
+            fitted(16_000, 1_000, 20_000),
+            (14_960, 1_000),
+            "what backends don't take is for those who wait"
+        );
+        assert_eq!(fitted(500, 10_000, 20_000), (500, 8_957), "and the other way round");
+        assert_eq!(fitted(16_000, 16_000, 20_000), (8_390, 4_616), "half for each");
+        assert_eq!(fitted(10_000, 1_000, 256), (80, 48), "a small limit still leaves room for connections");
+        assert_eq!(fitted(usize::MAX, usize::MAX, 0), (0, 0));
+        for (pre, post, descriptors) in
+            [(16_000, 16_000, 20_000), (10_000, 1_000, 7_003), (77, 9_999, 12_345)]
+        {
+            assert!(limits(pre, post).within(descriptors).descriptors() <= descriptors);
+        }
     }
 
     #[test]

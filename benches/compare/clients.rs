@@ -108,6 +108,18 @@ impl Talk {
         }
     }
 
+    /// Fails if the other side has hung up: who is turned away costs nothing.
+    pub(crate) fn is_held(&mut self) -> io::Result<()> {
+        loop {
+            match self.stream.try_read_buf(&mut self.heard) {
+                Ok(0) => return Err(io::Error::other(String::from_utf8_lossy(&self.heard))),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Says goodbye, and waits for the other side to close.
     pub(crate) async fn quit(mut self) -> io::Result<()> {
         self.ask(b"QUIT\r\n", 221).await?;

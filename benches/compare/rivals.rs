@@ -64,15 +64,17 @@ pub(crate) fn prescreen(name: &str, duty: Duty, backend: &str, resolver: SocketA
     let config = Config::before_address(([127, 0, 0, 1], 1).into(), resolver)
         .set("backend.servers", &format!("['{backend}']"))
         .set("dnsbl.sites", &format!("['{LIST}']"))
-        .set("limits.pre_queue_limit", "16000")
-        .set("limits.post_queue_limit", "16000")
         .set("limits.client_connection_count_limit", "0")
         .set("limits.client_connection_rate_limit", "0")
         .set("backend.probe_interval", "'60s'");
-    let config = match duty {
-        Duty::Screen { greet_wait } => config.set("screen.greet_wait", &format!("'{greet_wait}s'")),
-        Duty::Relay => config.set("screen.access_list", "'permit'"),
+    // Of 20,000 descriptors, as many as are needed go to where the clients are.
+    let (config, [screened, relayed]) = match duty {
+        Duty::Screen { greet_wait } => {
+            (config.set("screen.greet_wait", &format!("'{greet_wait}s'")), ["15500", "500"])
+        }
+        Duty::Relay => (config.set("screen.access_list", "'permit'"), ["400", "9000"]),
     };
+    let config = config.set("limits.pre_queue_limit", screened).set("limits.post_queue_limit", relayed);
     // What ships, not what tests are built with: their features are in it, too.
     let program = env::var("PRESCREEN_COMPARE").expect("the program to measure");
     rival(name, config.smtp, &config.toml(), |file| vec![program, "run".into(), "--config".into(), file])

@@ -241,17 +241,17 @@ impl Server {
 
 /// Raises the descriptor limit, and takes no more connections than it lets us serve.
 fn fit_into_descriptors(config: &mut Config) {
-    let limit = files::raise_limit();
-    let room = files::connections_within(limit);
-    let limits = &mut config.limits;
-    if limits.pre_queue_limit > room {
+    let granted = files::raise_limit();
+    let fitted = config.limits.clone().within(granted);
+    if fitted != config.limits {
         tracing::warn!(
-            limit,
-            room,
-            wanted = limits.pre_queue_limit,
-            "too few file descriptors for pre_queue_limit: raise LimitNOFILE (systemd) or ulimit -n; going on with less"
+            granted,
+            wanted = config.limits.descriptors(),
+            pre_queue_limit = fitted.pre_queue_limit,
+            post_queue_limit = fitted.post_queue_limit,
+            "too few file descriptors for the limits on connections: raise LimitNOFILE (systemd) or ulimit -n; going \
+             on with less"
         );
-        limits.pre_queue_limit = room;
+        config.limits = fitted;
     }
-    limits.post_queue_limit = limits.post_queue_limit.min(room);
 }

@@ -34,15 +34,16 @@ fn number(file: &str) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// Each connection may come to need two descriptors, and there are others.
 fn descriptors(config: &Config, limit: u64) -> Finding {
-    let wanted = config.limits.pre_queue_limit as u64 * 2 + 1_024;
+    let wanted = config.limits.descriptors() as u64;
     if limit >= wanted {
         return Finding::good(HOST, format!("grants {limit} file descriptors"));
     }
     Finding::warning(
         HOST,
-        format!("grants {limit} file descriptors; limits.pre_queue_limit may come to need {wanted}"),
+        format!(
+            "grants {limit} file descriptors; the connections that [limits] allows may come to need {wanted}"
+        ),
         format!("raise LimitNOFILE= (systemd) or ulimit -n to {wanted}, or lower limits.pre_queue_limit"),
     )
 }
