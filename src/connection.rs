@@ -24,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tokio_util::future::FutureExt;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::allowlist::{Allowlist, Key, Presence, Record};
@@ -99,21 +100,28 @@ pub struct Arrival {
     pub seat: Seat,
 }
 
-/// Serves one client from its first byte to the last. `report` knows its two ends as the kernel does, and is told
-/// what happens.
+/// Serves one client from its first byte to the last, and says how it ended. `report` knows its two ends as the
+/// kernel does, and is told what happens.
 ///
 /// Once `drain` is called for, a client that still talks is told 421, and a relay goes on.
-pub async fn serve(arrival: Box<Arrival>, site: &Site, drain: &CancellationToken, report: &mut Report) {
+pub fn serve<'a>(
+    arrival: Box<Arrival>,
+    site: &'a Site,
+    drain: &'a CancellationToken,
+    report: &'a mut Report,
+) -> impl Future<Output = Outcome> + use<'a> {
+    // At once, so that the future, which lasts as long as the connection, has no room for what this begins with.
     let (mut visit, door) = Visit::begin(arrival, site, drain, report);
-    let announced = match &*door {
-        Door::Open => Ok(Guest::Client),
-        Door::Announced { trusted, time_limit } => Box::pin(visit.announced(trusted, *time_limit)).await,
-    };
-    let outcome = match announced {
-        Ok(guest) => visit.admitted(guest).await.unwrap_or_else(|Ended(outcome)| outcome),
-        Err(Ended(outcome)) => outcome,
-    };
-    report.end(outcome);
+    async move {
+        let announced = match &*door {
+            Door::Open => Ok(Guest::Client),
+            Door::Announced { trusted, time_limit } => Box::pin(visit.announced(trusted, *time_limit)).await,
+        };
+        match announced {
+            Ok(guest) => visit.admitted(guest).await.unwrap_or_else(|Ended(outcome)| outcome),
+            Err(Ended(outcome)) => outcome,
+        }
+    }
 }
 
 /// A connection under way. Boxed wherever it is handed on: thousands wait at any time, and a future keeps room for
@@ -236,22 +244,25 @@ impl<'a> Visit<'a> {
     }
 
     /// The tests before the greeting.
-    async fn screened(&mut self, presence: &mut Presence) -> Verdict {
-        let remembered = self.recall(presence.key()).await;
-        let candidate = Candidate { address: self.client(), access: self.access(), remembered };
-        let site = self.site;
-        let pressure = self.seat.pressure(&site.limits);
-        let report = &mut *self.report;
-        let mut note = |finding| report.screen(finding);
-        let test = site.screen.test(&mut self.stream, &mut self.input, candidate, pressure, &mut note);
-        tokio::select! {
-            verdict = test => {
-                if matches!(verdict, Verdict::Refuse(_)) {
-                    presence.revoke();
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
+    fn screened<'p>(&'p mut self, presence: &'p mut Presence) -> impl Future<Output = Verdict> + use<'a, 'p> {
+        async move {
+            let remembered = self.recall(presence.key()).await;
+            let candidate = Candidate { address: self.client(), access: self.access(), remembered };
+            let site = self.site;
+            let pressure = self.seat.pressure(&site.limits);
+            let report = &mut *self.report;
+            let mut note = |finding| report.screen(finding);
+            let test = site.screen.test(&mut self.stream, &mut self.input, candidate, pressure, &mut note);
+            match test.with_cancellation_token(self.drain).await {
+                Some(verdict) => {
+                    if matches!(verdict, Verdict::Refuse(_)) {
+                        presence.revoke();
+                    }
+                    verdict
                 }
-                verdict
+                None => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
             }
-            () = self.drain.cancelled() => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
         }
     }
 
@@ -315,7 +326,7 @@ impl<'a> Visit<'a> {
 
         let talked = self.talk(&mut session, &mut handoff, place).await;
         // However it ended: a pass counts although the client hung up, and so does a failure.
-        remember(presence, ends.client.ip(), &session);
+        remember(presence, ends.client.ip(), &session, &site.screen);
         let (mut visit, talked) = talked?;
         let rest = visit.input.take();
         let (ready, outcome) = match talked {
@@ -537,7 +548,7 @@ fn has_passed(session: &Session) -> bool {
 }
 
 /// Notes for next time what the client has passed, or that it has failed.
-fn remember(presence: &mut Presence, client: IpAddr, session: &Session) {
+fn remember(presence: &mut Presence, client: IpAddr, session: &Session, screen: &Screen) {
     if session.has_failed() {
         return presence.revoke();
     }
@@ -546,6 +557,7 @@ fn remember(presence: &mut Presence, client: IpAddr, session: &Session) {
         return;
     }
     if let Some(record) = session.screened().earned(&session.passed(), SystemTime::now()) {
+        screen.recheck_in_time(client, &record);
         presence.earn(record);
     }
 }
@@ -567,12 +579,13 @@ mod tests {
         let life = size(|(arrival, site, drain, report): Call| serve(arrival, site, drain, report));
         let life = life + size_of::<Report>();
         println!("a connection has {life} bytes whatever it does");
-        assert!(life <= 352);
+        // With what the server and the runtime add, a task of it just fits into 384; the next size is 512.
+        assert!(life <= 240);
 
         type Wait<'w> = (&'w mut Visit<'static>, &'w mut Presence);
         let wait = size(|(visit, presence): Wait<'static>| visit.screened(presence));
         println!("who waits for a greeting has {wait} bytes more");
-        assert!(life + wait <= 896);
+        assert!(life + wait <= 672);
 
         type Ends = (TcpStream, Socket, Early);
         let relay = size(|(client, backend, early): Ends| {
@@ -580,7 +593,7 @@ mod tests {
             relay::splice(client, backend, early, settings, std::future::pending())
         });
         println!("who is relayed has {relay} bytes more");
-        assert!(life + relay <= 832);
+        assert!(life + relay <= 704);
 
         type Talk = (Box<Visit<'static>>, Screened, &'static mut Presence, &'static rate::Connection);
         let dialogue =

@@ -25,7 +25,8 @@ pub struct Presence {
     key: Key,
     /// Revocations that came before it.
     revocations: u32,
-    earned: Option<Record>,
+    /// Boxed: most who are here have nothing yet.
+    earned: Option<Box<Record>>,
     began: SystemTime,
 }
 
@@ -37,7 +38,7 @@ impl Presence {
 
     /// Notes what the client has passed, to be remembered when the connection has ended.
     pub fn earn(&mut self, record: Record) {
-        self.earned = Some(record);
+        self.earned = Some(Box::new(record));
     }
 
     /// Takes from the client what it has, at once, and what any of its connections here has earned.
@@ -51,9 +52,9 @@ impl Drop for Presence {
         let mut clients = self.allowlist.presences.of(self.key);
         let Entry::Occupied(mut client) = clients.entry(self.key) else { return };
         if client.get().revocations == self.revocations
-            && let Some(record) = self.earned
+            && let Some(record) = self.earned.take()
         {
-            self.allowlist.store_since(self.key, record, self.began);
+            self.allowlist.store_since(self.key, *record, self.began);
         }
         client.get_mut().connections -= 1;
         if client.get().connections == 0 {

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::allowlist::Key;
+use crate::allowlist::{Key, Prefixes};
 
 pub use exceeded::{Exceeded, Limit};
 pub use settings::Settings;
@@ -71,15 +71,16 @@ impl Rates {
     pub fn connect(&self, address: IpAddr, now: Instant) -> Result<Connection, Exceeded> {
         let settings = self.0.settings.load();
         if settings.exempts(address) {
-            return Ok(Connection { rates: self.clone(), address, client: None });
+            return Ok(Connection { rates: self.clone(), address, counted_by: None });
         }
-        let client = settings.client(address);
+        let prefixes = settings.prefixes();
+        let client = Key::new(address, prefixes);
         let moment = self.0.moment(&settings, now);
         let (at_once, rate) = {
             let mut shard = self.0.shard(client).lock();
             (shard.connect(client, moment), shard.count(client, Event::Connection, moment))
         };
-        let connection = Connection { rates: self.clone(), address, client: Some(client) };
+        let connection = Connection { rates: self.clone(), address, counted_by: Some(prefixes) };
         settings.check(Limit::ConnectionCount, at_once, address)?;
         settings.check(Limit::ConnectionRate, rate, address)?;
         Ok(connection)
@@ -115,8 +116,8 @@ impl Shared {
 pub struct Connection {
     rates: Rates,
     address: IpAddr,
-    /// Nothing if the client is not counted.
-    client: Option<Key>,
+    /// What identified the client when it came; nothing if it is not counted.
+    counted_by: Option<Prefixes>,
 }
 
 impl Connection {
@@ -137,11 +138,15 @@ impl Connection {
         if !settings.shared_rates || limit == Limit::ConnectionCount || settings.allowed(limit) == 0 {
             return None;
         }
-        Some(Together { client: self.client?, address: self.address, limit, settings })
+        Some(Together { client: self.client()?, address: self.address, limit, settings })
+    }
+
+    fn client(&self) -> Option<Key> {
+        self.counted_by.map(|prefixes| Key::new(self.address, prefixes))
     }
 
     fn event(&self, event: Event, now: Instant) -> Result<(), Exceeded> {
-        let Some(client) = self.client else { return Ok(()) };
+        let Some(client) = self.client() else { return Ok(()) };
         let shared = &self.rates.0;
         let settings = shared.settings.load();
         let moment = shared.moment(&settings, now);
@@ -178,7 +183,7 @@ impl Together {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(client) = self.client {
+        if let Some(client) = self.client() {
             self.rates.0.shard(client).lock().disconnect(client);
         }
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::allowlist::{Key, Prefixes};
+use crate::allowlist::Prefixes;
 use crate::table::{Live, MatchList};
 
 use super::exceeded::{Exceeded, Limit};
@@ -75,11 +75,8 @@ impl Settings {
         }
     }
 
-    pub(super) fn client(&self, address: IpAddr) -> Key {
-        Key::new(
-            address,
-            Prefixes { ipv4: self.client_ipv4_prefix_length, ipv6: self.client_ipv6_prefix_length },
-        )
+    pub(super) fn prefixes(&self) -> Prefixes {
+        Prefixes { ipv4: self.client_ipv4_prefix_length, ipv6: self.client_ipv6_prefix_length }
     }
 
     /// Whether `address` is not counted. A list that cannot answer exempts: its trouble is not the client's fault.

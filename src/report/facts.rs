@@ -1,9 +1,11 @@
 //! What a report says, as values: what tests came to, who refused what, how the hand-off went.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::List;
 use crate::rate::Limit;
+use crate::screen::{Hit, Score};
 use crate::smtp::reply::Reply;
 
 /// What a test came to.
@@ -100,6 +102,23 @@ impl Refusal {
 
     pub(super) fn by_reply(reply: &Reply) -> Self {
         if reply.is_transient() { Self::Defer } else { Self::Reject }
+    }
+}
+
+/// What DNS lists made of the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rank<'a> {
+    /// The sum of the weights that count.
+    pub total: i64,
+    /// Lists whose answers count.
+    pub hits: &'a [Hit],
+    /// Names of the lists that said nothing.
+    pub unanswered: &'a [Arc<str>],
+}
+
+impl<'a> Rank<'a> {
+    pub(super) fn of(score: &'a Score) -> Self {
+        Self { total: score.total, hits: &score.hits, unanswered: &score.unanswered }
     }
 }
 

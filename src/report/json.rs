@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::line::{self, Client};
 use super::text::{REPLY, excerpt, printable, printable_up_to};
-use super::{Finding, Id, Outcome, Report, Talk};
+use super::{Finding, Id, Outcome, Rank, Report, Talk};
 use crate::dialogue::{self, Envelope, RefusedBy};
 use crate::policy::Cause;
 use crate::relay::{How, Moved, Side, Transfer};
@@ -177,7 +177,7 @@ fn seconds(duration: std::time::Duration) -> f64 {
 }
 
 impl<'a> Dnsbl<'a> {
-    fn of(score: &'a screen::Score) -> Self {
+    fn of(score: Rank<'a>) -> Self {
         let hits = score.hits.iter().map(|hit| Hit { list: &hit.list, answers: &hit.answers });
         let unanswered = score.unanswered.iter().map(|list| &**list);
         Self { score: score.total, hits: hits.collect(), unanswered: unanswered.collect() }

@@ -17,7 +17,7 @@ mod outcome;
 mod sentence;
 pub(crate) mod text;
 
-pub use facts::{HandOff, Judge, Refusal, TestResult, Verdict};
+pub use facts::{HandOff, Judge, Rank, Refusal, TestResult, Verdict};
 pub use heard::{Decided, Heard, Refused, Refuser};
 pub use id::Id;
 pub use live::Live;
@@ -56,16 +56,27 @@ pub struct Report {
     findings: Vec<(Duration, Finding)>,
     untold: u32,
     tests: [Option<TestResult>; Test::ALL.len()],
+    /// Whether DNS lists were asked.
+    is_scored: bool,
+    /// What came of it, where that is more than that nobody lists the client.
     score: Option<Box<Score>>,
     waited: Option<Duration>,
     offence: Option<Outcome>,
     would: Option<Outcome>,
     history: Option<History>,
-    ended: Option<(Outcome, Duration)>,
-    told: bool,
-    object: OnceLock<Box<str>>,
+    end: Option<Box<End>>,
     talk: Option<Box<Talk>>,
     heard: Option<Box<Heard>>,
+}
+
+/// The connection has ended.
+#[derive(Debug)]
+struct End {
+    outcome: Outcome,
+    duration: Duration,
+    is_told: bool,
+    /// The whole as one JSON object, once somebody has asked for it.
+    object: OnceLock<Box<str>>,
 }
 
 /// What comes to light once somebody talks.
@@ -98,14 +109,13 @@ impl Report {
             findings: Vec::new(),
             untold: 0,
             tests: [None; Test::ALL.len()],
+            is_scored: false,
             score: None,
             waited: None,
             offence: None,
             would: None,
             history: None,
-            ended: None,
-            told: false,
-            object: OnceLock::new(),
+            end: None,
             talk: None,
             heard: None,
         }
@@ -241,9 +251,10 @@ impl Report {
     /// `outcome` says how it ended. Where that is only how the client left, and something was held against it, that
     /// is the better word, and becomes the outcome.
     pub fn end(&mut self, outcome: Outcome) {
-        if self.ended.is_none() {
+        if self.end.is_none() {
             self.farewell(outcome);
-            self.ended = Some((outcome.given(self.offence), self.live.age()));
+            let (outcome, duration) = (outcome.given(self.offence), self.live.age());
+            self.end = Some(Box::new(End { outcome, duration, is_told: false, object: OnceLock::new() }));
         }
     }
 
@@ -251,7 +262,7 @@ impl Report {
     /// second call does nothing.
     pub fn tell(&mut self) {
         self.end(Outcome::Cut);
-        if std::mem::replace(&mut self.told, true) {
+        if self.end.as_mut().is_none_or(|end| std::mem::replace(&mut end.is_told, true)) {
             return;
         }
         if enabled!(target: Format::Text.target(), Level::INFO) {
@@ -317,10 +328,10 @@ impl Report {
         self.live.clone()
     }
 
-    /// It as one JSON object: every fact, bounded, as the log has it in `json`. To be asked of a connection that has
-    /// ended, because it is written once.
+    /// It as one JSON object: every fact, bounded, as the log has it in `json`. Empty while the connection lives,
+    /// because it is written once.
     pub fn object(&self) -> &str {
-        self.object.get_or_init(|| json::of(self).into())
+        self.end.as_ref().map_or("", |end| end.object.get_or_init(|| json::of(self).into()))
     }
 
     /// Its two ends.
@@ -330,7 +341,7 @@ impl Report {
 
     /// What the connection came to; `None` while it lives.
     pub fn outcome(&self) -> Option<Outcome> {
-        self.ended.map(|(outcome, _)| outcome)
+        self.end.as_ref().map(|end| end.outcome)
     }
 
     /// What the connection would have come to, had everything been enforced that was only observed: under `mode =
@@ -341,7 +352,7 @@ impl Report {
 
     /// How long it lived; `None` while it does.
     pub fn duration(&self) -> Option<Duration> {
-        self.ended.map(|(_, duration)| duration)
+        self.end.as_ref().map(|end| end.duration)
     }
 
     /// How far it came.
@@ -355,8 +366,8 @@ impl Report {
     }
 
     /// What DNS lists made of the client, if they were asked.
-    pub fn score(&self) -> Option<&Score> {
-        self.score.as_deref()
+    pub fn score(&self) -> Option<Rank<'_>> {
+        self.is_scored.then(|| self.score.as_deref().map(Rank::of).unwrap_or_default())
     }
 
     /// How long the client was kept waiting before the greeting, if it was.

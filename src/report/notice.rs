@@ -1,6 +1,6 @@
 //! What a finding says of the client: which test it passed or failed, what was refused, and what is held against it.
 
-use super::{Finding, Judge, Outcome, Refusal, Report, TestResult, Verdict};
+use super::{Finding, Judge, Outcome, Rank, Refusal, Report, TestResult, Verdict};
 use crate::allowlist::Test;
 use crate::dialogue::{self, RefusedBy};
 use crate::policy::NoteKind;
@@ -12,7 +12,10 @@ impl Report {
         match &finding {
             screen::Finding::Passed(test) => self.tested(*test, TestResult::Passed),
             screen::Finding::Failed { test, action } => self.failed(*test, *action),
-            screen::Finding::Scored(score) => self.score = Some(Box::new(score.clone())),
+            screen::Finding::Scored(score) => {
+                self.is_scored = true;
+                self.score = (Rank::of(score) != Rank::default()).then(|| Box::new(score.clone()));
+            }
             screen::Finding::Waited(waited) => self.waited = Some(*waited),
             screen::Finding::Known => self.history = Some(History::Old),
             _ => {}

@@ -15,7 +15,8 @@ pub(super) struct Case<'a> {
     remembered: Record,
     record: Record,
     mode: Mode,
-    standing: Option<Reply>,
+    /// Boxed: most have none.
+    standing: Option<Box<Reply>>,
     failed: bool,
     trusted: bool,
     pub(super) teased: bool,
@@ -63,11 +64,6 @@ impl<'a> Case<'a> {
         self.record.passed(test, SystemTime::now())
     }
 
-    /// Until when `test` counts, or did.
-    pub(super) fn expires(&self, test: Test) -> Option<SystemTime> {
-        self.record.expires(test)
-    }
-
     /// Whether every one of `tests` was passed before and still counts.
     pub(super) fn is_known(&self, tests: &[Test]) -> bool {
         !self.failed && !tests.is_empty() && tests.iter().all(|test| self.has_passed(*test))
@@ -99,7 +95,7 @@ impl<'a> Case<'a> {
         match action.consequence(failure) {
             Consequence::GoOn => Fate::GoOn,
             Consequence::Stand(reply) => {
-                self.standing.get_or_insert(reply);
+                self.standing.get_or_insert_with(|| Box::new(reply));
                 Fate::Decided
             }
             Consequence::Refuse(reply) => Fate::Refused(reply),
@@ -120,7 +116,7 @@ impl<'a> Case<'a> {
             .filter(|(test, deep)| !self.failed && deep.enable && !self.trusted && record.passed(*test, now));
         let is_old = tests.iter().all(|test| self.remembered.ever_passed(*test));
         Screened {
-            standing: self.standing,
+            standing: self.standing.map(|reply| *reply),
             record,
             deep: deep.map(|(test, deep)| (test, deep.action.under(settings.mode))).collect(),
             proven: proven.map(|(test, _)| test).collect(),

@@ -188,7 +188,7 @@ impl Dnsbl {
                 None => pending.push(Pending { index, lookup: Box::pin(self.ask(index, client)) }),
             }
         }
-        Lookups { dnsbl: self, tally, pending }
+        Lookups { dnsbl: self, client, tally, pending }
     }
 
     pub(super) fn threshold(&self) -> i64 {
@@ -216,6 +216,7 @@ impl Dnsbl {
 /// Lookups under way for one client.
 pub(super) struct Lookups<'a> {
     dnsbl: &'a Dnsbl,
+    client: IpAddr,
     tally: Tally<'a>,
     pending: Vec<Pending<'a>>,
 }
@@ -246,6 +247,11 @@ impl Lookups<'_> {
         self.tally.hear(index, heard(&answer));
         let list = self.dnsbl.lists.iter().nth(index);
         Poll::Ready(list.map(|list| Reply { list: Arc::clone(list.name()), answer, took }))
+    }
+
+    /// Whom they are about.
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
     }
 
     /// Whether every list has answered.

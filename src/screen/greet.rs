@@ -9,10 +9,9 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -24,6 +23,7 @@ use super::dnsbl::{self, Lookups};
 use super::finding::Finding;
 use super::score::Opinion;
 use crate::allowlist::Test;
+use crate::limits::Pressure;
 use crate::smtp::line::LineBuffer;
 use crate::wire;
 
@@ -39,22 +39,16 @@ const UNTIL_DNS_GIVES_UP: Duration = Duration::from_secs(60);
 /// How long a client may take to take in one line of greeting.
 const WRITE_TIME: Duration = Duration::from_secs(5);
 
-/// What is still to be tested before the greeting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ToDo {
-    pub(super) pregreet: bool,
-    pub(super) dnsbl: bool,
-}
-
 /// A client that is kept waiting.
 pub(super) struct Wait<'a, S> {
     stream: &'a mut S,
     input: &'a mut LineBuffer,
-    client: IpAddr,
-    todo: ToDo,
     start: Instant,
-    /// At most how long; 0 with the pregreet test off.
-    time: Duration,
+    pressure: Pressure,
+    /// Whether to speak now would be too early.
+    pregreet: bool,
+    /// Until they have led to something.
+    lookups: Option<Box<Lookups<'a>>>,
 }
 
 enum Event {
@@ -65,36 +59,43 @@ enum Event {
 }
 
 impl Screen {
+    /// At most how long a client is kept waiting; 0 with the pregreet test off.
+    pub(super) fn greet_wait(&self, pressure: Pressure) -> Duration {
+        match pressure {
+            Pressure::Normal => self.settings.greet_wait,
+            Pressure::Stress => self.settings.stress_greet_wait.min(self.settings.greet_wait),
+        }
+    }
+
     /// Keeps a client waiting for as long as there is something to learn and time to learn it.
     ///
     /// What lasts for a moment of it is boxed: the future, which thousands hold, has no room for that.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
     pub(super) fn wait<S>(&self, wait: &mut Wait<'_, S>, case: &mut Case<'_>) -> impl Future<Output = Fate>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut lookups = wait.todo.dnsbl.then(|| Box::new(self.dnsbl.look_up(wait.client)));
         async move {
-            if wait.todo.pregreet && !self.teaser.is_empty() {
+            if wait.pregreet && !self.teaser.is_empty() {
                 if Box::pin(wait.say(format!("220-{}\r\n", self.teaser))).await.is_err() {
                     return Fate::HungUp;
                 }
                 case.teased = true;
             }
-            let mut greeted = !wait.todo.pregreet;
             // With the test off, nobody is too early.
-            let mut spoke = wait.time.is_zero();
-            let mut time_up = pin!(sleep_until(wait.deadline()));
-            while !greeted || lookups.is_some() {
+            let mut spoke = self.greet_wait(wait.pressure).is_zero();
+            let mut time_up = pin!(sleep_until(wait.start + self.patience(wait.pressure)));
+            while wait.pregreet || wait.lookups.is_some() {
                 let event = if !spoke && !wait.input.is_empty() {
                     Event::Read(wait.input.len())
                 } else {
-                    poll_fn(|cx| wait.poll(cx, lookups.as_deref_mut(), time_up.as_mut())).await
+                    poll_fn(|cx| wait.poll(cx, time_up.as_mut())).await
                 };
                 let fate = match event {
                     Event::HungUp => Fate::HungUp,
                     Event::Read(_) if spoke => Fate::GoOn,
                     Event::Read(count) => {
-                        (spoke, greeted) = (true, true);
+                        (spoke, wait.pregreet) = (true, false);
                         let text = wait.input.as_slice();
                         let text = text.get(..MAX_TEXT).unwrap_or(text).to_vec();
                         case.note(Finding::Pregreet { count, after: wait.start.elapsed(), text });
@@ -104,16 +105,16 @@ impl Screen {
                         if let Some(reply) = reply {
                             case.note(Finding::Answered(reply));
                         }
-                        let decided =
-                            lookups.take_if(|lookups| lookups.is_complete() || lookups.score().is_listed());
-                        self.conclude(decided, wait.client, case)
+                        let decided = wait
+                            .lookups
+                            .take_if(|lookups| lookups.is_complete() || lookups.score().is_listed());
+                        self.conclude(decided, case)
                     }
                     Event::TimeUp => {
-                        if !greeted {
+                        if std::mem::take(&mut wait.pregreet) {
                             case.pass(Test::Pregreet, self.settings.greet_ttl);
                         }
-                        greeted = true;
-                        self.conclude(lookups.take(), wait.client, case)
+                        self.conclude(wait.lookups.take(), case)
                     }
                 };
                 if fate != Fate::GoOn {
@@ -124,18 +125,23 @@ impl Screen {
         }
     }
 
-    fn conclude(&self, lookups: Option<Box<Lookups<'_>>>, client: IpAddr, case: &mut Case<'_>) -> Fate {
+    /// How long DNS lists are waited for.
+    fn patience(&self, pressure: Pressure) -> Duration {
+        match self.greet_wait(pressure) {
+            Duration::ZERO => UNTIL_DNS_GIVES_UP,
+            wait => wait,
+        }
+    }
+
+    fn conclude(&self, lookups: Option<Box<Lookups<'_>>>, case: &mut Case<'_>) -> Fate {
         let Some(lookups) = lookups else { return Fate::GoOn };
+        let client = lookups.client();
         let score = lookups.conclude();
         case.note(Finding::Scored(score.clone()));
         match (score.opinion, score.ttl) {
             (Opinion::Listed { by }, _) => case.fail(&Failure::Listed { client, by }, self.dnsbl_action),
-            (Opinion::Trusted, Some(ttl)) => {
-                self.rechecks.note(client, SystemTime::now() + ttl);
-                case.trust(ttl)
-            }
+            (Opinion::Trusted, Some(ttl)) => case.trust(ttl),
             (Opinion::Clear, Some(ttl)) => {
-                self.rechecks.note(client, SystemTime::now() + ttl);
                 case.pass(Test::Dnsbl, ttl);
                 Fate::GoOn
             }
@@ -164,11 +170,11 @@ where
     pub(super) fn new(
         stream: &'a mut S,
         input: &'a mut LineBuffer,
-        client: IpAddr,
-        todo: ToDo,
-        time: Duration,
+        pressure: Pressure,
+        pregreet: bool,
+        lookups: Option<Lookups<'a>>,
     ) -> Self {
-        Self { stream, input, client, todo, start: Instant::now(), time }
+        Self { stream, input, start: Instant::now(), pressure, pregreet, lookups: lookups.map(Box::new) }
     }
 
     /// Notes that the wait is over, and with what.
@@ -185,16 +191,7 @@ where
         wire::send(self.stream, line.as_bytes(), WRITE_TIME).await
     }
 
-    fn deadline(&self) -> Instant {
-        self.start + if self.time.is_zero() { UNTIL_DNS_GIVES_UP } else { self.time }
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        lookups: Option<&mut Lookups<'_>>,
-        time_up: Pin<&mut Sleep>,
-    ) -> Poll<Event> {
+    fn poll(&mut self, cx: &mut Context<'_>, time_up: Pin<&mut Sleep>) -> Poll<Event> {
         if self.input.len() < MAX_EARLY
             && let Poll::Ready(read) = wire::poll_fill(cx, self.stream, |bytes| self.input.push(bytes))
         {
@@ -203,7 +200,7 @@ where
                 Ok(count) => Event::Read(count),
             });
         }
-        if let Some(lookups) = lookups
+        if let Some(lookups) = &mut self.lookups
             && let Poll::Ready(reply) = lookups.poll_next(cx)
         {
             return Poll::Ready(Event::Replied(reply));

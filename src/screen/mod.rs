@@ -40,7 +40,6 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -52,7 +51,7 @@ use crate::table::{Live, LoadError, MatchList, Refresh};
 use access::AccessList;
 use case::{Case, Fate};
 use dnsbl::Dnsbl;
-use greet::{ToDo, Wait};
+use greet::Wait;
 use recheck::Rechecks;
 
 /// Who is to be tested, and what is known of it.
@@ -79,6 +78,13 @@ pub struct Screen {
     teaser: String,
     /// What completes a greeting that ends in a refusal.
     greeting: String,
+}
+
+/// What is still to be tested before the greeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ToDo {
+    pregreet: bool,
+    dnsbl: bool,
 }
 
 /// Where the tests of a client begin.
@@ -167,7 +173,7 @@ impl Screen {
     }
 
     fn begin<'t, S>(
-        &self,
+        &'t self,
         stream: &'t mut S,
         input: &'t mut LineBuffer,
         candidate: &Candidate,
@@ -181,23 +187,17 @@ impl Screen {
             case.note(Finding::Permitted);
             return Begun::Permitted;
         }
-        let client = candidate.address.to_canonical();
-        match self.to_do(client, candidate.access, pressure, case) {
+        match self.to_do(candidate.access, pressure, case) {
             ControlFlow::Break(fate) => Begun::Decided(fate),
-            ControlFlow::Continue((todo, time)) => {
-                Begun::Waiting(Wait::new(stream, input, client, todo, time))
+            ControlFlow::Continue(ToDo { pregreet, dnsbl }) => {
+                let lookups = dnsbl.then(|| self.dnsbl.look_up(candidate.address.to_canonical()));
+                Begun::Waiting(Wait::new(stream, input, pressure, pregreet, lookups))
             }
         }
     }
 
-    /// What is to be tested before the greeting, and for how long at most; or what needs no test.
-    fn to_do(
-        &self,
-        client: IpAddr,
-        access: Access,
-        pressure: Pressure,
-        case: &mut Case<'_>,
-    ) -> ControlFlow<Fate, (ToDo, Duration)> {
+    /// What is to be tested before the greeting; or what needs no test.
+    fn to_do(&self, access: Access, pressure: Pressure, case: &mut Case<'_>) -> ControlFlow<Fate, ToDo> {
         if access == Access::Reject {
             case.note(Finding::Rejected);
             let fate = case.fail(&Failure::Denylisted, self.settings.denylist_action);
@@ -205,21 +205,12 @@ impl Screen {
                 return ControlFlow::Break(fate);
             }
         }
-        let time = match pressure {
-            Pressure::Normal => self.settings.greet_wait,
-            Pressure::Stress => self.settings.stress_greet_wait.min(self.settings.greet_wait),
-        };
         let todo = ToDo {
-            pregreet: !time.is_zero() && !case.has_passed(Test::Pregreet),
+            pregreet: !self.greet_wait(pressure).is_zero() && !case.has_passed(Test::Pregreet),
             dnsbl: !self.dnsbl.lists.is_empty() && !case.has_passed(Test::Dnsbl),
         };
-        if let Some(expiry) =
-            case.expires(Test::Dnsbl).filter(|_| !self.dnsbl.lists.is_empty() && !todo.dnsbl)
-        {
-            self.rechecks.note(client, expiry);
-        }
         if todo.pregreet || todo.dnsbl {
-            return ControlFlow::Continue((todo, time));
+            return ControlFlow::Continue(todo);
         }
         if case.is_known(&self.tests_in_use()) {
             case.note(Finding::Known);

@@ -56,7 +56,7 @@ impl Rechecked {
 }
 
 impl Rechecks {
-    /// A client is let in on an answer that counts until `expiry`. Of several connections of one client on one
+    /// A client was let in on an answer that counts until `expiry`. Of several connections of one client on one
     /// answer, all but the first change nothing.
     pub(super) fn note(&self, client: IpAddr, expiry: SystemTime) {
         let mut due = self.due.lock();
@@ -87,6 +87,15 @@ impl Rechecks {
 }
 
 impl Screen {
+    /// A client goes on the allowlist with this `record`, or stays there: when what DNS lists said of it has expired,
+    /// they are asked again.
+    pub fn recheck_in_time(&self, client: IpAddr, record: &Record) {
+        let is_asked = !self.dnsbl.lists.is_empty() && record.passed(Test::Dnsbl, SystemTime::now());
+        if let Some(expiry) = record.expires(Test::Dnsbl).filter(|_| is_asked) {
+            self.rechecks.note(client.to_canonical(), expiry);
+        }
+    }
+
     /// Asks the DNS lists again about those whose answers have expired, for ever, one after the other; several of
     /// these at once share the work.
     pub async fn run_rechecks(&self, allowlist: &Arc<Allowlist>) {

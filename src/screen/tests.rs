@@ -522,16 +522,20 @@ async fn lists_that_say_nothing_take_nobody_off_the_allowlist() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_in_on_a_remembered_answer_is_noted_for_asking_again() {
-    let (now, mut scene) = (SystemTime::now(), scene("clear.test"));
-    let mut record = Record::default();
-    Test::ALL.into_iter().for_each(|test| record.pass(test, now, DAY));
-    scene.remembered = Some(record);
-    let screen = screen(&scene);
-    let (mut near, _far) = duplex(64);
-    let client = CLIENT.parse().unwrap();
-    let (input, note) = (&mut LineBuffer::new(), &mut |_: Finding| {});
-    let candidate = Candidate { address: client, access: Access::Undecided, remembered: Some(record) };
-    screen.test(&mut near, input, candidate, Pressure::Normal, note).await;
-    assert!(screen.rechecks.is_due(client, record.expires(Test::Dnsbl).unwrap()));
+async fn who_is_let_in_on_an_answer_is_asked_about_again() {
+    let (client, now) = (CLIENT.parse().unwrap(), SystemTime::now());
+    let [mut fresh, mut stale, never] = [Record::default(); 3];
+    fresh.pass(Test::Dnsbl, now, DAY);
+    stale.pass(Test::Dnsbl, now - 2 * DAY, DAY);
+    for (sites, record, is_due) in [
+        ("clear.test", fresh, true),
+        ("clear.test", stale, false),
+        ("clear.test", never, false),
+        ("", fresh, false),
+    ] {
+        let screen = screen(&scene(sites));
+        screen.recheck_in_time(client, &record);
+        let expiry = record.expires(Test::Dnsbl).unwrap_or(now);
+        assert_eq!(screen.rechecks.is_due(client, expiry), is_due, "{sites} {record:?}");
+    }
 }

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::history::History;
 use super::ledger::Ledger;
 use super::life::Wish;
-use super::sessions::{Sessions, Stay};
+use super::sessions::Sessions;
 use super::shadow::Place;
 use super::{Observer, listen};
 use crate::admin::http::{Answers, Readiness};
@@ -166,13 +166,14 @@ impl House {
         if self.shadow.is_taken() {
             report.listen();
         }
-        let (id, stay) = (report.id(), self.here.enter(report.live()));
-        let mut visitor = Visitor { report: Some(report), house, _stay: stay };
+        let id = report.id();
+        self.here.enter(report.live());
+        let mut visitor = Visitor { report: Some(report), house };
         let task = self.sessions.spawn(async move {
-            let Visitor { report, house, .. } = &mut visitor;
-            if let Some(report) = report {
-                connection::serve(arrival, &site, &house.drain, report).await;
-            }
+            let Visitor { report, house } = &mut visitor;
+            let Some(report) = report else { return };
+            let outcome = connection::serve(arrival, &site, &house.drain, report).await;
+            visitor.leave(outcome);
         });
         self.here.served_by(id, task.abort_handle());
     }
@@ -230,15 +231,21 @@ impl House {
 struct Visitor {
     report: Option<Report>,
     house: Arc<House>,
-    _stay: Stay,
+}
+
+impl Visitor {
+    fn leave(&mut self, outcome: Outcome) {
+        if let Some(mut report) = self.report.take() {
+            self.house.here.leave(report.id());
+            report.end(outcome);
+            self.house.ledger.enter(report);
+        }
+    }
 }
 
 impl Drop for Visitor {
     fn drop(&mut self) {
-        if let Some(mut report) = self.report.take() {
-            report.end(Outcome::Cut);
-            self.house.ledger.enter(report);
-        }
+        self.leave(Outcome::Cut);
     }
 }
 

@@ -19,18 +19,15 @@ struct Here {
     task: Option<AbortHandle>,
 }
 
-/// A connection's place among them; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Stay {
-    sessions: Sessions,
-    id: Id,
-}
-
 impl Sessions {
-    pub(super) fn enter(&self, live: Live) -> Stay {
-        let id = live.id();
-        self.0.lock().insert(id, Here { live, task: None });
-        Stay { sessions: self.clone(), id }
+    /// One more, until it [leaves](Self::leave).
+    pub(super) fn enter(&self, live: Live) {
+        self.0.lock().insert(live.id(), Here { live, task: None });
+    }
+
+    /// One less.
+    pub(super) fn leave(&self, id: Id) {
+        self.0.lock().remove(&id);
     }
 
     /// This is the task of a connection that has entered, if it is still there.
@@ -63,11 +60,5 @@ impl Here {
         if let Some(task) = &self.task {
             task.abort();
         }
-    }
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        self.sessions.0.lock().remove(&self.id);
     }
 }
