@@ -4,16 +4,15 @@
 //! clients switch off the lists that it should be held against. What waits is bounded too.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Sleep, timeout_at};
 
+use super::memory::{Key, Memory};
 use super::network::{Servers, Settings};
 use super::record::{Data, Question};
 use super::totals::{Counters, add};
@@ -40,16 +39,9 @@ struct State {
 
 /// The questions that have an answer, and those that wait for one.
 struct Questions {
-    /// Those that were asked for last; `None` where nothing is remembered.
-    answered: Option<LruCache<Question, Remembered>>,
+    answered: Memory,
     /// Who waits for each query in flight.
-    flights: HashMap<Question, Vec<oneshot::Sender<Answer<Data>>>>,
-}
-
-/// An answer, and until when it holds.
-struct Remembered {
-    answer: Answer<Data>,
-    until: Instant,
+    flights: HashMap<Key, Vec<oneshot::Sender<Answer<Data>>>>,
 }
 
 /// An answer, or where it will be.
@@ -65,14 +57,16 @@ pub(super) enum Arrival {
 impl Shared {
     pub(super) fn new(servers: Servers, settings: &Settings, counters: Arc<Counters>) -> Self {
         let slot_count = settings.in_flight_limit.clamp(1, Semaphore::MAX_PERMITS);
-        let answered = NonZeroUsize::new(settings.cache_limit).map(LruCache::sparse);
         Self(Arc::new(State {
             servers,
             slots: Semaphore::new(slot_count),
             slot_count,
             timeout: settings.timeout,
             failure_ttl: settings.failure_ttl,
-            questions: Mutex::new(Questions { answered, flights: HashMap::new() }),
+            questions: Mutex::new(Questions {
+                answered: Memory::new(settings.cache_limit),
+                flights: HashMap::new(),
+            }),
             counters,
         }))
     }
@@ -83,20 +77,20 @@ impl Shared {
 
     /// The next lookup of `question` will not be answered from memory.
     pub(super) fn forget(&self, question: &Question) {
-        self.0.questions.lock().forget(question);
+        self.0.questions.lock().answered.forget(&Key::of(question));
     }
 
     /// Recalls the answer, or joins the flight for this question, or starts it. A flight belongs to nobody: whoever
     /// gives up waiting does not end it for the others, and a late answer is still remembered.
     pub(super) fn lookup(&self, question: Question) -> Arrival {
-        let state = &self.0;
+        let (state, key) = (&self.0, Key::of(&question));
         let mut questions = state.questions.lock();
-        if let Some(answer) = questions.recall(&question) {
+        if let Some(answer) = questions.answered.recall(&key) {
             add(&state.counters.cached);
             return Arrival::Here(answer);
         }
         let (landing, arrival) = oneshot::channel();
-        if let Some(waiting) = questions.flights.get_mut(&question) {
+        if let Some(waiting) = questions.flights.get_mut(&key) {
             if waiting.len() == waiting.capacity() {
                 // Those who have given up make room first.
                 waiting.retain(|landing| !landing.is_closed());
@@ -108,12 +102,12 @@ impl Shared {
         if questions.flights.len() > state.slot_count.saturating_mul(WAITING_PER_SLOT) {
             return Arrival::Here(Answer::Temporary(Trouble::Busy));
         }
-        questions.flights.insert(question.clone(), vec![landing]);
+        questions.flights.insert(key.clone(), vec![landing]);
         drop(questions);
 
-        let mut flight = Flight { state: Arc::clone(state), question, answer: None };
+        let mut flight = Flight { state: Arc::clone(state), key, answer: None };
         tokio::spawn(async move {
-            let answer = flight.state.ask(&flight.question).await;
+            let answer = flight.state.ask(&question).await;
             flight.land(answer);
         });
         Arrival::Awaited(arrival)
@@ -160,41 +154,11 @@ impl State {
     }
 }
 
-impl Questions {
-    fn recall(&mut self, question: &Question) -> Option<Answer<Data>> {
-        let answered = self.answered.as_mut()?;
-        let remembered = answered.get(question)?;
-        let left = remembered.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            answered.pop(question);
-            return None;
-        }
-        let mut answer = remembered.answer.clone();
-        match &mut answer {
-            Answer::Found { ttl, .. } | Answer::NotFound { ttl: Some(ttl) } => *ttl = left.min(*ttl),
-            Answer::NotFound { ttl: None } | Answer::Temporary(_) => {}
-        }
-        Some(answer)
-    }
-
-    fn remember(&mut self, question: Question, answer: Answer<Data>, lifetime: Duration) {
-        if let Some(answered) = &mut self.answered {
-            answered.put(question, Remembered { answer, until: Instant::now() + lifetime });
-        }
-    }
-
-    fn forget(&mut self, question: &Question) {
-        if let Some(answered) = &mut self.answered {
-            answered.pop(question);
-        }
-    }
-}
-
 /// A query on its way. However it ends, nobody waits for it any longer, and the next one for the same question may
 /// start.
 struct Flight {
     state: Arc<State>,
-    question: Question,
+    key: Key,
     /// Once it is here.
     answer: Option<Answer<Data>>,
 }
@@ -208,10 +172,10 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let mut questions = self.state.questions.lock();
-        let Some((question, waiting)) = questions.flights.remove_entry(&self.question) else { return };
+        let Some((key, waiting)) = questions.flights.remove_entry(&self.key) else { return };
         let Some(answer) = self.answer.take() else { return };
         if let Some(lifetime) = self.state.lifetime(&answer) {
-            questions.remember(question, answer.clone(), lifetime);
+            questions.answered.remember(key, answer.clone(), lifetime);
         }
         drop(questions);
         for landing in waiting {

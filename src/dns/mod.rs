@@ -9,6 +9,7 @@
 
 mod cache;
 mod exchange;
+mod memory;
 mod network;
 mod record;
 mod reply;

@@ -1,5 +1,6 @@
 //! What others may know of a connection while it lives.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -18,18 +19,37 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     id: Id,
     started: Instant,
-    ends: Mutex<Endpoints>,
+    ends: Mutex<Ends>,
     stage: AtomicU8,
+}
+
+/// [`Endpoints`] in half the room: without what IPv6 has beside address and port.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    client: (IpAddr, u16),
+    server: (IpAddr, u16),
+}
+
+impl From<Endpoints> for Ends {
+    fn from(Endpoints { client, server }: Endpoints) -> Self {
+        Self { client: (client.ip(), client.port()), server: (server.ip(), server.port()) }
+    }
+}
+
+impl From<Ends> for Endpoints {
+    fn from(Ends { client, server }: Ends) -> Self {
+        Self { client: client.into(), server: server.into() }
+    }
 }
 
 impl Live {
     pub(super) fn new(id: Id, started: Instant, ends: Endpoints) -> Self {
         let stage = AtomicU8::new(State::Screen as u8);
-        Self(Arc::new(Shared { id, started, ends: Mutex::new(ends), stage }))
+        Self(Arc::new(Shared { id, started, ends: Mutex::new(ends.into()), stage }))
     }
 
     pub(super) fn announced(&self, ends: Endpoints) {
-        *self.0.ends.lock() = ends;
+        *self.0.ends.lock() = ends.into();
     }
 
     pub(super) fn reached(&self, stage: State) {
@@ -43,7 +63,7 @@ impl Live {
 
     /// Its two ends, as far as they are known.
     pub fn ends(&self) -> Endpoints {
-        *self.0.ends.lock()
+        (*self.0.ends.lock()).into()
     }
 
     /// Where it is.

@@ -12,7 +12,8 @@ use crate::smtp::reply::Reply;
 
 /// A case that is not closed.
 pub(super) struct Case<'a> {
-    remembered: Record,
+    /// Boxed: most have none.
+    remembered: Option<Box<Record>>,
     record: Record,
     mode: Mode,
     /// Boxed: most have none.
@@ -42,10 +43,9 @@ impl<'a> Case<'a> {
         mode: Mode,
         note: &'a mut (dyn FnMut(Finding) + Send),
     ) -> Self {
-        let remembered = remembered.unwrap_or_default();
         Self {
-            remembered,
-            record: remembered,
+            remembered: remembered.map(Box::new),
+            record: remembered.unwrap_or_default(),
             mode,
             standing: None,
             failed: false,
@@ -105,7 +105,8 @@ impl<'a> Case<'a> {
     /// Closes the case with a client that may talk.
     pub(super) fn screened(self, settings: &Arc<Settings>, tests: &[Test]) -> Screened {
         let now = SystemTime::now();
-        let record = if self.failed { self.remembered } else { self.record };
+        let remembered = self.remembered.as_deref().copied().unwrap_or_default();
+        let record = if self.failed { remembered } else { self.record };
         let deep = settings.deep_tests().into_iter().filter(|(test, deep)| {
             // Who has failed once is held to everything.
             self.failed || (deep.enable && !self.trusted && !record.passed(*test, now))
@@ -114,7 +115,7 @@ impl<'a> Case<'a> {
             .deep_tests()
             .into_iter()
             .filter(|(test, deep)| !self.failed && deep.enable && !self.trusted && record.passed(*test, now));
-        let is_old = tests.iter().all(|test| self.remembered.ever_passed(*test));
+        let is_old = tests.iter().all(|test| remembered.ever_passed(*test));
         Screened {
             standing: self.standing.map(|reply| *reply),
             record,

@@ -39,14 +39,24 @@ const UNTIL_DNS_GIVES_UP: Duration = Duration::from_secs(60);
 /// How long a client may take to take in one line of greeting.
 const WRITE_TIME: Duration = Duration::from_secs(5);
 
+/// Whether a client has to keep silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// It passes a test by that.
+    Tested,
+    /// It has passed before, and fails now if it does not.
+    Expected,
+    /// It has spoken already, or may: with the test off, nobody is too early.
+    Over,
+}
+
 /// A client that is kept waiting.
 pub(super) struct Wait<'a, S> {
     stream: &'a mut S,
     input: &'a mut LineBuffer,
     start: Instant,
     pressure: Pressure,
-    /// Whether to speak now would be too early.
-    pregreet: bool,
+    silence: Silence,
     /// Until they have led to something.
     lookups: Option<Box<Lookups<'a>>>,
 }
@@ -76,26 +86,24 @@ impl Screen {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         async move {
-            if wait.pregreet && !self.teaser.is_empty() {
+            if wait.silence == Silence::Tested && !self.teaser.is_empty() {
                 if Box::pin(wait.say(format!("220-{}\r\n", self.teaser))).await.is_err() {
                     return Fate::HungUp;
                 }
                 case.teased = true;
             }
-            // With the test off, nobody is too early.
-            let mut spoke = self.greet_wait(wait.pressure).is_zero();
             let mut time_up = pin!(sleep_until(wait.start + self.patience(wait.pressure)));
-            while wait.pregreet || wait.lookups.is_some() {
-                let event = if !spoke && !wait.input.is_empty() {
+            while wait.silence == Silence::Tested || wait.lookups.is_some() {
+                let event = if wait.silence != Silence::Over && !wait.input.is_empty() {
                     Event::Read(wait.input.len())
                 } else {
                     poll_fn(|cx| wait.poll(cx, time_up.as_mut())).await
                 };
                 let fate = match event {
                     Event::HungUp => Fate::HungUp,
-                    Event::Read(_) if spoke => Fate::GoOn,
+                    Event::Read(_) if wait.silence == Silence::Over => Fate::GoOn,
                     Event::Read(count) => {
-                        (spoke, wait.pregreet) = (true, false);
+                        wait.silence = Silence::Over;
                         let text = wait.input.as_slice();
                         let text = text.get(..MAX_TEXT).unwrap_or(text).to_vec();
                         case.note(Finding::Pregreet { count, after: wait.start.elapsed(), text });
@@ -111,7 +119,8 @@ impl Screen {
                         self.conclude(decided, case)
                     }
                     Event::TimeUp => {
-                        if std::mem::take(&mut wait.pregreet) {
+                        if wait.silence == Silence::Tested {
+                            wait.silence = Silence::Expected;
                             case.pass(Test::Pregreet, self.settings.greet_ttl);
                         }
                         self.conclude(wait.lookups.take(), case)
@@ -171,10 +180,10 @@ where
         stream: &'a mut S,
         input: &'a mut LineBuffer,
         pressure: Pressure,
-        pregreet: bool,
+        silence: Silence,
         lookups: Option<Lookups<'a>>,
     ) -> Self {
-        Self { stream, input, start: Instant::now(), pressure, pregreet, lookups: lookups.map(Box::new) }
+        Self { stream, input, start: Instant::now(), pressure, silence, lookups: lookups.map(Box::new) }
     }
 
     /// Notes that the wait is over, and with what.

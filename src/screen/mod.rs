@@ -40,6 +40,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -51,7 +52,7 @@ use crate::table::{Live, LoadError, MatchList, Refresh};
 use access::AccessList;
 use case::{Case, Fate};
 use dnsbl::Dnsbl;
-use greet::Wait;
+use greet::{Silence, Wait};
 use recheck::Rechecks;
 
 /// Who is to be tested, and what is known of it.
@@ -83,7 +84,7 @@ pub struct Screen {
 /// What is still to be tested before the greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ToDo {
-    pregreet: bool,
+    silence: Silence,
     dnsbl: bool,
 }
 
@@ -189,9 +190,9 @@ impl Screen {
         }
         match self.to_do(candidate.access, pressure, case) {
             ControlFlow::Break(fate) => Begun::Decided(fate),
-            ControlFlow::Continue(ToDo { pregreet, dnsbl }) => {
+            ControlFlow::Continue(ToDo { silence, dnsbl }) => {
                 let lookups = dnsbl.then(|| self.dnsbl.look_up(candidate.address.to_canonical()));
-                Begun::Waiting(Wait::new(stream, input, pressure, pregreet, lookups))
+                Begun::Waiting(Wait::new(stream, input, pressure, silence, lookups))
             }
         }
     }
@@ -205,12 +206,14 @@ impl Screen {
                 return ControlFlow::Break(fate);
             }
         }
-        let todo = ToDo {
-            pregreet: !self.greet_wait(pressure).is_zero() && !case.has_passed(Test::Pregreet),
-            dnsbl: !self.dnsbl.lists.is_empty() && !case.has_passed(Test::Dnsbl),
+        let silence = match self.greet_wait(pressure) {
+            Duration::ZERO => Silence::Over,
+            _ if case.has_passed(Test::Pregreet) => Silence::Expected,
+            _ => Silence::Tested,
         };
-        if todo.pregreet || todo.dnsbl {
-            return ControlFlow::Continue(todo);
+        let dnsbl = !self.dnsbl.lists.is_empty() && !case.has_passed(Test::Dnsbl);
+        if silence == Silence::Tested || dnsbl {
+            return ControlFlow::Continue(ToDo { silence, dnsbl });
         }
         if case.is_known(&self.tests_in_use()) {
             case.note(Finding::Known);
