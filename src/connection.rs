@@ -129,7 +129,6 @@ pub fn serve<'a>(
 struct Visit<'a> {
     stream: Stream,
     input: LineBuffer,
-    alarm: Alarm,
     seat: Seat,
     site: &'a Site,
     drain: &'a CancellationToken,
@@ -167,8 +166,7 @@ impl<'a> Visit<'a> {
     ) -> (Box<Self>, Arc<Door>) {
         let Arrival { socket, door, seat } = *arrival;
         let (stream, input) = (Stream::Plain(socket), LineBuffer::new());
-        let alarm = Alarm::default();
-        (Box::new(Self { stream, input, alarm, seat, site, drain, report }), door)
+        (Box::new(Self { stream, input, seat, site, drain, report }), door)
     }
 
     /// Who is it? Reads the PROXY header of a proxy that is trusted. Anything wrong with it ends the connection
@@ -215,7 +213,14 @@ impl<'a> Visit<'a> {
         // To the very end: what the client earns counts when this connection is over.
         let mut presence = visit.site.allowlist.arrive(visit.site.allowlist.key(visit.client()));
         let verdict = match guest {
-            Guest::Client => Box::pin(visit.screened(&mut presence)).await,
+            Guest::Client => match Box::pin(visit.screened()).await {
+                None => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
+                Some(Verdict::Refuse(reply)) => {
+                    presence.revoke();
+                    Verdict::Refuse(reply)
+                }
+                Some(verdict) => verdict,
+            },
             Guest::Proxy => Verdict::Converse(visit.site.screen.health_check()),
         };
         let pair = visit.led_to(verdict, &mut presence, &place).await?;
@@ -243,26 +248,18 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// The tests before the greeting.
+    /// The tests before the greeting; `None` if the drain came first.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
-    fn screened<'p>(&'p mut self, presence: &'p mut Presence) -> impl Future<Output = Verdict> + use<'a, 'p> {
+    fn screened(&mut self) -> impl Future<Output = Option<Verdict>> {
         async move {
-            let remembered = self.recall(presence.key()).await;
-            let candidate = Candidate { address: self.client(), access: self.access(), remembered };
             let site = self.site;
+            let remembered = self.recall(site.allowlist.key(self.client())).await;
+            let candidate = Candidate { address: self.client(), access: self.access(), remembered };
             let pressure = self.seat.pressure(&site.limits);
             let report = &mut *self.report;
             let mut note = |finding| report.screen(finding);
             let test = site.screen.test(&mut self.stream, &mut self.input, candidate, pressure, &mut note);
-            match test.with_cancellation_token(self.drain).await {
-                Some(verdict) => {
-                    if matches!(verdict, Verdict::Refuse(_)) {
-                        presence.revoke();
-                    }
-                    verdict
-                }
-                None => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
-            }
+            test.with_cancellation_token(self.drain).await
         }
     }
 
@@ -363,8 +360,8 @@ impl<'a> Visit<'a> {
         if site.dialogue.wants_names() {
             Box::pin(site.policy.names(&session.peer().names, self.client())).await;
         }
-        // Registered once, not for every line.
-        let mut drained = pin!(self.drain.cancelled());
+        // Registered and set once, not for every line.
+        let (mut drained, mut alarm) = (pin!(self.drain.cancelled()), Alarm::default());
         let mut step = session.greet();
         loop {
             self.note(session);
@@ -406,13 +403,13 @@ impl<'a> Visit<'a> {
                 }
                 Step::Reply { reply, delay } => {
                     self.say(&[reply], delay).await?;
-                    self.next(session, drained.as_mut()).await?
+                    self.next(session, drained.as_mut(), &mut alarm).await?
                 }
                 Step::StartTls(reply) => {
                     self.say(&[reply], None).await?;
                     self = Box::pin(self.secured(session, handoff)).await?;
                     carry.secured();
-                    self.next(session, drained.as_mut()).await?
+                    self.next(session, drained.as_mut(), &mut alarm).await?
                 }
                 Step::Relay(released) if site.relay.inspect == Inspect::Transaction => {
                     Box::pin(self.message(session, handoff, &released)).await?
@@ -442,6 +439,7 @@ impl<'a> Visit<'a> {
         &mut self,
         session: &mut Session,
         mut drained: Pin<&mut WaitForCancellationFuture<'_>>,
+        alarm: &mut Alarm,
     ) -> Result<Step, Ended> {
         let deadline = tokio::time::Instant::now() + self.time_limit();
         loop {
@@ -450,7 +448,7 @@ impl<'a> Visit<'a> {
                 Some(Err(TooLong)) => return Ok(session.too_long()),
                 None => {}
             }
-            let Self { stream, input, alarm, .. } = self;
+            let Self { stream, input, .. } = self;
             tokio::select! {
                 biased;
                 read = alarm.until(deadline, read(stream, input)) => match read {
@@ -582,8 +580,7 @@ mod tests {
         // With what the server and the runtime add, a task of it just fits into 384; the next size is 512.
         assert!(life <= 240);
 
-        type Wait<'w> = (&'w mut Visit<'static>, &'w mut Presence);
-        let wait = size(|(visit, presence): Wait<'static>| visit.screened(presence));
+        let wait = size(|visit: &'static mut Visit<'static>| visit.screened());
         println!("who waits for a greeting has {wait} bytes more");
         assert!(life + wait <= 672);
 

@@ -161,13 +161,12 @@ impl Screen {
     /// Completes the greeting that the teaser began, before the client is refused. What follows is then read as the
     /// reply to its first command, where a bare 521 would contradict the 220 in front of it (RFC 5321 §4.2.1: one
     /// code for all lines).
-    pub(super) async fn complete_greeting<S>(&self, wait: &mut Wait<'_, S>, refused: Fate) -> Fate
+    pub(super) async fn complete_greeting<S>(&self, wait: &mut Wait<'_, S>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         // If it cannot be written, neither can the reply behind it; whoever writes that will see.
         let _ = wait.say(format!("220 {}\r\n", self.greeting)).await;
-        refused
     }
 }
 

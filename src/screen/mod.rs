@@ -163,10 +163,9 @@ impl Screen {
                     // Given and given back: a fate kept here while something is awaited would have room in each wait.
                     let fate = wait.ended(fate, &mut case);
                     if case.teased && matches!(fate, Fate::Refused(_)) {
-                        Box::pin(self.complete_greeting(wait, fate)).await
-                    } else {
-                        fate
+                        Box::pin(self.complete_greeting(wait)).await;
                     }
+                    fate
                 }
             };
             self.verdict(fate, case)
