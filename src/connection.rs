@@ -289,7 +289,7 @@ impl<'a> Visit<'a> {
         match self.site.backends.open(Proof::Passed(&passed), self.report.ends(), names, &id).await {
             Ok(backend) => {
                 self.report.handed_over(HandOff {
-                    server: Some(backend.server().to_owned()),
+                    server: Some(Arc::clone(backend.server())),
                     took: begun.elapsed(),
                 });
                 let Ready { link, to_client, place, .. } = backend.release();
@@ -483,7 +483,7 @@ impl<'a> Visit<'a> {
         }
         let begun = Instant::now();
         let answer = handoff.recipient(checked).await;
-        let server = answer.as_ref().ok().and_then(|_| handoff.server()).map(str::to_owned);
+        let server = answer.as_ref().ok().and_then(|_| handoff.server()).cloned();
         self.report.handed_over(HandOff { server, took: begun.elapsed() });
         answer
     }

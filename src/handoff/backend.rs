@@ -234,7 +234,7 @@ impl Backend {
     }
 
     /// The server, as configured.
-    pub fn server(&self) -> &str {
+    pub fn server(&self) -> &Arc<str> {
         &self.server.name
     }
 
@@ -243,7 +243,7 @@ impl Backend {
         let (link, unread) = self.conversation.into_parts();
         let mut to_client = self.unheard.map(|reply| reply.to_wire()).unwrap_or_default();
         to_client.extend(unread);
-        let server = self.server.name.clone();
+        let server = Arc::clone(&self.server.name);
         Ready { server, link, to_backend: Vec::new(), to_client, place: self.place }
     }
 

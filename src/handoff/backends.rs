@@ -125,7 +125,7 @@ impl Backends {
         let server = self.servers.first().ok_or_else(Unavailable::nowhere)?;
         let asked = probe::ask(server, &self.settings, &self.encryption, &self.hostname).await;
         let asked = asked.map_err(|Failure { phase, trouble, .. }| Unavailable {
-            server: Some(server.name.clone()),
+            server: Some(Arc::clone(&server.name)),
             phase,
             trouble,
         });
@@ -199,7 +199,7 @@ impl Backends {
     /// Notes a failure.
     pub(super) fn unavailable(&self, server: &Server, failure: &Failure) -> Unavailable {
         server.failed(failure, Witness::Client, self.settings.rest_time);
-        Unavailable { server: Some(server.name.clone()), phase: failure.phase, trouble: failure.trouble }
+        Unavailable { server: Some(Arc::clone(&server.name)), phase: failure.phase, trouble: failure.trouble }
     }
 
     /// Whether it makes sense to try again at once: there is another server, or the one there is may only have been

@@ -1,5 +1,6 @@
 //! The last step: a backend that is ready for the relay, at the command behind which the client's own bytes go on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Link;
@@ -15,7 +16,7 @@ use crate::smtp::reply::Reply;
 #[derive(Debug)]
 pub struct Ready {
     /// The server, as configured.
-    pub server: String,
+    pub server: Arc<str>,
     /// The way to it.
     pub link: Link,
     /// What it is sent first: the command at which the client is handed over, and what followed it.
@@ -111,7 +112,7 @@ impl Backend {
         let reply = self.ask(Phase::Envelope, &format!("RCPT TO:<{}>", printable(address))).await?;
         if !is_done(&reply) {
             let said = reply.to_string();
-            tracing::warn!(server = self.server.name, address, said, "the backend refuses a BCC recipient");
+            tracing::warn!(server = &*self.server.name, address, said, "the backend refuses a BCC recipient");
         }
         Ok(())
     }
@@ -164,7 +165,7 @@ impl Backend {
     /// A server that is out of step now would answer every later command of the client with an earlier one's reply.
     async fn ready(mut self, to_backend: &[&[u8]], reply: Option<Reply>) -> Outcome<Ready> {
         self.conversation.overhear().await.map_err(|lost| lost.at(Phase::Envelope))?;
-        let server = self.server.name.clone();
+        let server = Arc::clone(&self.server.name);
         let (link, _) = self.conversation.into_parts();
         let to_client = reply.map(|reply| reply.to_wire()).unwrap_or_default();
         Ok(Ready { server, link, to_backend: to_backend.concat(), to_client, place: self.place })

@@ -97,7 +97,7 @@ impl Backend {
             // Told with the news that it is down, and not again and again.
             if server.health() != Health::Down {
                 let error = error.to_string();
-                tracing::warn!(server = server.name, error, "no TLS with the backend");
+                tracing::warn!(server = &*server.name, error, "no TLS with the backend");
             }
             Lost::from(error.trouble())
         });

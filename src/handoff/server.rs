@@ -41,7 +41,7 @@ impl Health {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) address: Address,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Where its name leads, if it is given by name.
     pub(super) whereabouts: Option<Whereabouts>,
     state: Mutex<State>,
@@ -66,7 +66,7 @@ impl Server {
             Address::Tcp(_) | Address::Unix(_) => None,
         };
         Self {
-            name: address.to_string(),
+            name: address.to_string().into(),
             address,
             whereabouts,
             state: Mutex::default(),
@@ -105,7 +105,7 @@ impl Server {
     pub(super) fn answered(&self) {
         let mut state = self.state.lock();
         if state.health == Health::Down {
-            tracing::info!(server = self.name, "backend is up again");
+            tracing::info!(server = &*self.name, "backend is up again");
         }
         state.health = Health::Up;
         state.rests_until = None;
@@ -126,7 +126,7 @@ impl Server {
         if !witness.speaks_against_server(failure) {
             if failure.trouble == Trouble::Identity {
                 let said = failure.reply.as_ref().map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(server = self.name, said, "backend will not be told who a client is");
+                tracing::warn!(server = &*self.name, said, "backend will not be told who a client is");
             }
             return;
         }
@@ -134,14 +134,14 @@ impl Server {
         if state.health != Health::Down {
             let (phase, trouble) = (failure.phase.as_str(), failure.trouble.as_str());
             let said = failure.reply.as_ref().map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(server = self.name, phase, trouble, said, "backend is down");
+            tracing::warn!(server = &*self.name, phase, trouble, said, "backend is down");
         }
         state.health = Health::Down;
         state.rests_until = Instant::now().checked_add(jittered(rest));
     }
 
     pub(super) fn totals(&self) -> Totals {
-        self.statistics.read(self.name.clone(), self.health())
+        self.statistics.read(self.name.to_string(), self.health())
     }
 }
 

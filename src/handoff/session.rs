@@ -67,7 +67,7 @@ impl Handoff {
     }
 
     /// The server that is open, as configured.
-    pub fn server(&self) -> Option<&str> {
+    pub fn server(&self) -> Option<&Arc<str>> {
         self.backend.as_ref().map(Backend::server)
     }
 

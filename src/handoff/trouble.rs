@@ -1,6 +1,7 @@
 //! What can go wrong with a backend. None of it is the client's fault, and none of it becomes a 5xx.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::smtp::reply::Reply;
 
@@ -141,7 +142,7 @@ impl Failure {
 #[error("backend {}: {} at {}", .server.as_deref().unwrap_or("(none)"), .trouble.as_str(), .phase.as_str())]
 pub struct Unavailable {
     /// The server that was tried last, as configured.
-    pub server: Option<String>,
+    pub server: Option<Arc<str>>,
     /// How far it came.
     pub phase: Phase,
     /// What went wrong.

@@ -126,7 +126,7 @@ impl<'a> Rank<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandOff {
     /// The server, as configured; `None` if none would answer.
-    pub server: Option<String>,
+    pub server: Option<Arc<str>>,
     /// From the first try to the backend's reply to the first recipient, or to the last failure.
     pub took: Duration,
 }

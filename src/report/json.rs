@@ -134,7 +134,7 @@ fn no_tests(report: &&Report) -> bool {
 /// The object, on one line.
 pub(super) fn of(report: &Report) -> String {
     let (ends, talk) = (report.ends(), report.talk.as_deref());
-    let envelope = talk.and_then(|talk| talk.envelope.as_ref());
+    let envelope = talk.and_then(|talk| talk.envelope.as_deref());
     let facts = Facts {
         id: report.id(),
         outcome: report.outcome().map_or("", |outcome| outcome.as_str()),

@@ -84,7 +84,7 @@ struct End {
 struct Talk {
     name: Option<String>,
     verdicts: Vec<(Verdict, u64)>,
-    envelope: Option<Envelope>,
+    envelope: Option<Box<Envelope>>,
     recipients: Vec<String>,
     accepted: u32,
     tls: Option<Box<TlsFacts>>,
@@ -225,7 +225,7 @@ impl Report {
         }
         let talk = self.talk_mut();
         talk.accepted += 1;
-        talk.envelope = Some(envelope);
+        talk.envelope = Some(Box::new(envelope));
         if talk.recipients.len() < RECIPIENTS {
             // Most messages have one: a Vec left to itself makes room for four.
             talk.recipients.reserve_exact(1);

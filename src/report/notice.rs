@@ -14,7 +14,7 @@ impl Report {
             screen::Finding::Failed { test, action } => self.failed(*test, *action),
             screen::Finding::Scored(score) => {
                 self.is_scored = true;
-                self.score = (Rank::of(score) != Rank::default()).then(|| Box::new(score.clone()));
+                self.score = (Rank::of(score) != Rank::default()).then(|| score.clone());
             }
             screen::Finding::Waited(waited) => self.waited = Some(*waited),
             screen::Finding::Known => self.history = Some(History::Old),
@@ -34,27 +34,27 @@ impl Report {
             }
             F::TimeLimit { .. } => self.blame(Outcome::TimedOut),
             F::Reject { envelope, reply, by } => {
-                self.talk_mut().envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
                 self.blame(Outcome::Rejected);
                 self.refused(judge(by), Refusal::by_reply(reply));
             }
             F::BackendReject { envelope, reply } => {
-                self.talk_mut().envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
                 self.blame(Outcome::BackendRejected);
                 self.refused(Judge::Backend, Refusal::by_reply(reply));
             }
             F::HungUpOn { envelope, cause } => {
-                self.talk_mut().envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
                 self.blame(Outcome::Rejected);
                 self.refused(Judge::Restriction(cause.list, cause.verb), Refusal::HangUp);
             }
             F::Unavailable { envelope } => {
-                self.talk_mut().envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
                 self.blame(Outcome::Unavailable);
                 self.refused(Judge::NoBackend, Refusal::Defer);
             }
             F::WouldReject { envelope, by, .. } => {
-                self.talk_mut().envelope = Some(envelope.clone());
+                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
                 self.let_off(Outcome::Rejected);
                 self.refused(judge(by), Refusal::Warn);
             }

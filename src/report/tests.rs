@@ -40,7 +40,8 @@ fn listed() -> Score {
 }
 
 fn answered(answer: Answer<std::net::Ipv4Addr>) -> Noticed {
-    Noticed::Answered(dnsbl::Reply { list: "bl.test".into(), answer, took: Duration::from_millis(7) })
+    let reply = dnsbl::Reply { list: "bl.test".into(), answer, took: Duration::from_millis(7) };
+    Noticed::Answered(Box::new(reply))
 }
 
 /// Without time, host and program.
@@ -59,7 +60,7 @@ fn a_listed_client(report: &mut Report) {
     report.admitted();
     let records = vec!["127.0.0.2".parse().unwrap(), "127.255.255.254".parse().unwrap()];
     report.screen(answered(Answer::Found { records, ttl: WAIT }));
-    report.screen(Noticed::Scored(listed()));
+    report.screen(Noticed::Scored(Box::new(listed())));
     report.screen(Noticed::Failed { test: Some(Test::Dnsbl), action: Action::Enforce });
     report.screen(Noticed::Waited(WAIT));
     report.reached(State::Dialogue);
@@ -139,8 +140,8 @@ fn a_good_client_has_no_disconnect_and_tells_of_its_mail() {
         report.dialogue(Said::Passed(vec![Test::Pipelining, Test::BareNewline]));
         report.passed(History::New);
         report.handed_over(HandOff { server: None, took: WAIT });
-        report.handed_over(HandOff { server: Some("127.0.0.1:10025".to_owned()), took: WAIT });
-        report.handed_over(HandOff { server: Some("later".to_owned()), took: WAIT });
+        report.handed_over(HandOff { server: Some("127.0.0.1:10025".into()), took: WAIT });
+        report.handed_over(HandOff { server: Some("later".into()), took: WAIT });
         report.reached(State::Relay);
         let up = Moved { copied: 10, spliced: 4_000 };
         let ended = How::Finished { first: Side::Client };

@@ -26,9 +26,9 @@ pub enum Finding {
         text: Vec<u8>,
     },
     /// A DNS list answered. dnsblog's `addr … listed by domain … as …`, once for each record.
-    Answered(Reply),
+    Answered(Box<Reply>),
     /// What DNS lists make of the client. postscreen's `DNSBL rank`, where it is listed.
-    Scored(Score),
+    Scored(Box<Score>),
     /// The client hung up. postscreen's `HANGUP … in tests before SMTP handshake`.
     HungUp {
         /// How long after the beginning of the wait.

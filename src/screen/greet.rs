@@ -111,7 +111,7 @@ impl Screen {
                     }
                     Event::Replied(reply) => {
                         if let Some(reply) = reply {
-                            case.note(Finding::Answered(reply));
+                            case.note(Finding::Answered(Box::new(reply)));
                         }
                         let decided = wait
                             .lookups
@@ -146,7 +146,7 @@ impl Screen {
         let Some(lookups) = lookups else { return Fate::GoOn };
         let client = lookups.client();
         let score = lookups.conclude();
-        case.note(Finding::Scored(score.clone()));
+        case.note(Finding::Scored(Box::new(score.clone())));
         match (score.opinion, score.ttl) {
             (Opinion::Listed { by }, _) => case.fail(&Failure::Listed { client, by }, self.dnsbl_action),
             (Opinion::Trusted, Some(ttl)) => case.trust(ttl),

@@ -245,7 +245,7 @@ impl Screen {
     pub async fn recheck(&self, client: IpAddr, note: &mut (dyn FnMut(Finding) + Send)) -> Score {
         let mut lookups = self.dnsbl.look_up(client.to_canonical());
         while let Some(reply) = lookups.next().await {
-            note(Finding::Answered(reply));
+            note(Finding::Answered(Box::new(reply)));
         }
         lookups.conclude()
     }

@@ -152,7 +152,7 @@ impl Ending {
 
     fn score(&self) -> Option<&Score> {
         self.findings.iter().find_map(|finding| match finding {
-            Finding::Scored(score) => Some(score),
+            Finding::Scored(score) => Some(&**score),
             _ => None,
         })
     }

@@ -101,7 +101,10 @@ impl Explainer {
         for list in &lists {
             let reply =
                 replies.iter().find(|reply| Arc::ptr_eq(&reply.list, &list.list) || reply.list == list.list);
-            story.row(label, format_args!("{:width$}  {}", list.list, said(list, reply, &score)));
+            story.row(
+                label,
+                format_args!("{:width$}  {}", list.list, said(list, reply.map(Box::as_ref), &score)),
+            );
             label = "";
         }
         story.row("", self.of_score(&score));

@@ -33,7 +33,7 @@ impl Pool {
     /// Which server it is, counted from 0.
     #[track_caller]
     fn place_of(&self, backend: &Backend) -> usize {
-        let is_it = |server: &TcpListener| server.local_addr().unwrap().to_string() == backend.server();
+        let is_it = |server: &TcpListener| *server.local_addr().unwrap().to_string() == **backend.server();
         self.servers.iter().position(is_it).unwrap()
     }
 }
@@ -89,5 +89,5 @@ async fn a_server_is_found_by_its_name() {
     let backends = Backends::new(&settings, "mx.example").located_by(&Resolver::from_zone(zone));
     let proof = Passed::for_test();
     let backend = backends.open(Proof::Passed(&proof), ends(), None, "1").await.unwrap();
-    assert_eq!(backend.server(), server);
+    assert_eq!(**backend.server(), *server);
 }

@@ -30,7 +30,7 @@ async fn the_envelope_is_replayed_and_the_replies_are_the_servers() {
     client.say("MAIL FROM:<a@b> BODY=8BITMIME");
     assert_eq!(handoff.server(), None);
     assert_eq!(client.asks(&mut handoff, "one@x").await, "250 2.1.5 one ok");
-    assert_eq!(handoff.server(), Some(server.address.to_string().as_str()));
+    assert_eq!(handoff.server().map(|name| &**name), Some(server.address.to_string().as_str()));
     assert_eq!(client.asks(&mut handoff, "two@x").await, "550 5.1.1 no two");
     assert_eq!(client.asks(&mut handoff, "three@x").await, "452 4.5.3 later");
 
