@@ -2,7 +2,7 @@
 
 use super::{Finding, Judge, Outcome, Rank, Refusal, Report, TestResult, Verdict};
 use crate::allowlist::Test;
-use crate::dialogue::{self, RefusedBy};
+use crate::dialogue::{self, Envelope, RefusedBy};
 use crate::policy::NoteKind;
 use crate::screen::{self, Action, History};
 
@@ -34,27 +34,27 @@ impl Report {
             }
             F::TimeLimit { .. } => self.blame(Outcome::TimedOut),
             F::Reject { envelope, reply, by } => {
-                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
+                self.concerns(envelope);
                 self.blame(Outcome::Rejected);
                 self.refused(judge(by), Refusal::by_reply(reply));
             }
             F::BackendReject { envelope, reply } => {
-                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
+                self.concerns(envelope);
                 self.blame(Outcome::BackendRejected);
                 self.refused(Judge::Backend, Refusal::by_reply(reply));
             }
             F::HungUpOn { envelope, cause } => {
-                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
+                self.concerns(envelope);
                 self.blame(Outcome::Rejected);
                 self.refused(Judge::Restriction(cause.list, cause.verb), Refusal::HangUp);
             }
             F::Unavailable { envelope } => {
-                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
+                self.concerns(envelope);
                 self.blame(Outcome::Unavailable);
                 self.refused(Judge::NoBackend, Refusal::Defer);
             }
             F::WouldReject { envelope, by, .. } => {
-                self.talk_mut().envelope = Some(Box::new(envelope.clone()));
+                self.concerns(envelope);
                 self.let_off(Outcome::Rejected);
                 self.refused(judge(by), Refusal::Warn);
             }
@@ -73,6 +73,11 @@ impl Report {
             heard.note(&finding);
         }
         self.note(Finding::Dialogue(Box::new(finding)));
+    }
+
+    /// What it was about, the last time that anything was refused.
+    fn concerns(&mut self, envelope: &Envelope) {
+        self.talk_mut().envelope = Some(Box::new(envelope.clone()));
     }
 
     fn failed(&mut self, test: Option<Test>, action: Action) {
