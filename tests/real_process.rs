@@ -66,7 +66,7 @@ fn a_damaged_store_is_set_aside_and_serves_nobody_ill() {
     let damaged = b"not what it was".repeat(1_000);
     fs::write(stopped.store(), &damaged).unwrap();
     let prescreen = stopped.start();
-    assert!(prescreen.has_warned(), "{}", prescreen.log());
+    prescreen.await_log("allowlist file damaged");
     let kept = fs::read_dir(prescreen.home())
         .unwrap()
         .any(|entry| fs::read(entry.unwrap().path()).is_ok_and(|bytes| bytes == damaged));

@@ -160,7 +160,7 @@ impl Screen {
                 Begun::Decided(fate) => mem::replace(fate, Fate::Decided),
                 Begun::Waiting(wait) => {
                     let fate = self.wait(wait, &mut case).await;
-                    // Given and given back: a fate kept here while something is awaited would have room in each wait.
+                    // Given and given back: one that is lent would have room of its own while the client waits.
                     let fate = wait.ended(fate, &mut case);
                     if case.teased && matches!(fate, Fate::Refused(_)) {
                         Box::pin(self.complete_greeting(wait)).await;

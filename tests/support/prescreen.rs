@@ -313,11 +313,6 @@ impl Prescreen {
         self.daemon.log()
     }
 
-    /// Whether it has written a warning.
-    pub fn has_warned(&self) -> bool {
-        self.log().contains("\"level\":\"warn\"")
-    }
-
     /// Waits until its log contains some words.
     #[track_caller]
     pub fn await_log(&self, words: &str) {
