@@ -213,14 +213,7 @@ impl<'a> Visit<'a> {
         // To the very end: what the client earns counts when this connection is over.
         let mut presence = visit.site.allowlist.arrive(visit.site.allowlist.key(visit.client()));
         let verdict = match guest {
-            Guest::Client => match Box::pin(visit.screened()).await {
-                None => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
-                Some(Verdict::Refuse(reply)) => {
-                    presence.revoke();
-                    Verdict::Refuse(reply)
-                }
-                Some(verdict) => verdict,
-            },
+            Guest::Client => Box::pin(visit.screened(&mut presence)).await,
             Guest::Proxy => Verdict::Converse(visit.site.screen.health_check()),
         };
         let pair = visit.led_to(verdict, &mut presence, &place).await?;
@@ -248,18 +241,26 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// The tests before the greeting; `None` if the drain came first.
+    /// The tests before the greeting.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
-    fn screened(&mut self) -> impl Future<Output = Option<Verdict>> {
+    fn screened<'p>(&'p mut self, presence: &'p mut Presence) -> impl Future<Output = Verdict> + use<'a, 'p> {
         async move {
-            let site = self.site;
-            let remembered = self.recall(site.allowlist.key(self.client())).await;
+            let remembered = self.recall(presence.key()).await;
             let candidate = Candidate { address: self.client(), access: self.access(), remembered };
+            let site = self.site;
             let pressure = self.seat.pressure(&site.limits);
             let report = &mut *self.report;
             let mut note = |finding| report.screen(finding);
             let test = site.screen.test(&mut self.stream, &mut self.input, candidate, pressure, &mut note);
-            test.with_cancellation_token(self.drain).await
+            match test.with_cancellation_token(self.drain).await {
+                Some(verdict) => {
+                    if matches!(verdict, Verdict::Refuse(_)) {
+                        presence.revoke();
+                    }
+                    verdict
+                }
+                None => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
+            }
         }
     }
 
@@ -580,7 +581,8 @@ mod tests {
         // With what the server and the runtime add, a task of it just fits into 384; the next size is 512.
         assert!(life <= 240);
 
-        let wait = size(|visit: &'static mut Visit<'static>| visit.screened());
+        type Wait<'w> = (&'w mut Visit<'static>, &'w mut Presence);
+        let wait = size(|(visit, presence): Wait<'static>| visit.screened(presence));
         println!("who waits for a greeting has {wait} bytes more");
         assert!(life + wait <= 672);
 

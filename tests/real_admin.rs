@@ -177,6 +177,14 @@ fn dnsbl_shows_what_each_list_is_good_for() {
 }
 
 #[test]
+fn who_has_passed_is_asked_about_again_when_the_answer_has_expired() {
+    let config = config().set("dnsbl.sites", &format!("['{LIST}']"));
+    let prescreen = config.set("dnsbl.min_ttl", "'1s'").set("dnsbl.max_ttl", "'1s'").start();
+    passes(&prescreen, 48);
+    prescreen.await_metric("prescreen_dnsbl_rechecks_total", &["result=\"clear\""], 1.0);
+}
+
+#[test]
 fn reload_says_what_is_wrong_and_upgrade_replaces_the_process() {
     let mut prescreen = config().start_generations(&[]);
     let good = prescreen.config().clone();
