@@ -556,7 +556,7 @@ fn remember(presence: &mut Presence, client: IpAddr, session: &Session, screen: 
         return;
     }
     if let Some(record) = session.screened().earned(&session.passed(), SystemTime::now()) {
-        screen.recheck_in_time(client, &record);
+        screen.recheck_in_time(client, &record, presence.began());
         presence.earn(record);
     }
 }

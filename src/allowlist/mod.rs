@@ -204,6 +204,11 @@ impl Allowlist {
         self.presences.arrive(Arc::clone(self), key)
     }
 
+    /// Whether a client has a connection now.
+    pub fn is_here(&self, key: Key) -> bool {
+        self.presences.holds(key)
+    }
+
     /// Whether a client is remembered at all; no lookup, and not counted as one.
     pub fn knows(&self, key: Key) -> bool {
         self.hot.contains_key(&key)

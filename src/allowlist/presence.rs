@@ -36,6 +36,11 @@ impl Presence {
         self.key
     }
 
+    /// When the connection began.
+    pub fn began(&self) -> SystemTime {
+        self.began
+    }
+
     /// Notes what the client has passed, to be remembered when the connection has ended.
     pub fn earn(&mut self, record: Record) {
         self.earned = Some(Box::new(record));
@@ -98,6 +103,10 @@ impl Presences {
         if let Some(client) = self.of(key).get_mut(&key) {
             client.revocations = client.revocations.wrapping_add(1);
         }
+    }
+
+    pub(super) fn holds(&self, key: Key) -> bool {
+        self.of(key).contains_key(&key)
     }
 
     fn of(&self, key: Key) -> MutexGuard<'_, HashMap<Key, Client>> {

@@ -87,10 +87,11 @@ impl Rechecks {
 }
 
 impl Screen {
-    /// A client goes on the allowlist with this `record`, or stays there: when what DNS lists said of it has expired,
-    /// they are asked again.
-    pub fn recheck_in_time(&self, client: IpAddr, record: &Record) {
-        let is_asked = !self.dnsbl.lists.is_empty() && record.passed(Test::Dnsbl, SystemTime::now());
+    /// A client that came at `began` goes on the allowlist with this `record`, or stays there: when what DNS lists
+    /// said of it has expired, they are asked again. If that had expired before it came, they have just had nothing
+    /// to say.
+    pub fn recheck_in_time(&self, client: IpAddr, record: &Record, began: SystemTime) {
+        let is_asked = !self.dnsbl.lists.is_empty() && record.passed(Test::Dnsbl, began);
         if let Some(expiry) = record.expires(Test::Dnsbl).filter(|_| is_asked) {
             self.rechecks.note(client.to_canonical(), expiry);
         }
@@ -107,10 +108,16 @@ impl Screen {
         }
     }
 
-    /// A client that has been forgotten meanwhile is left in peace.
+    /// A client whose connection has outlasted the answer is remembered when that ends, and asked about then; one
+    /// that has been forgotten meanwhile is left in peace.
     async fn recheck_remembered(&self, client: IpAddr, allowlist: &Arc<Allowlist>) {
         let key = allowlist.key(client);
+        // In this order: whoever leaves between the two questions is remembered by then.
+        let is_here = allowlist.is_here(key);
         if !allowlist.knows(key) {
+            if is_here {
+                self.rechecks.note(client, SystemTime::now() + TICK);
+            }
             return;
         }
         let mut presence = allowlist.arrive(key);

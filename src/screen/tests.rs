@@ -522,6 +522,29 @@ async fn lists_that_say_nothing_take_nobody_off_the_allowlist() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_stays_longer_than_the_answer_counts_is_asked_about_when_gone() {
+    let screen = screen(&scene("clear.test"));
+    let allowlist = Arc::new(Allowlist::open(&crate::allowlist::Settings::default()));
+    let (client, began) = (CLIENT.parse().unwrap(), SystemTime::now());
+    let mut presence = allowlist.arrive(allowlist.key(client));
+    let mut record = Record::default();
+    record.pass(Test::Pregreet, began, DAY);
+    record.pass(Test::Dnsbl, began, Duration::from_secs(1));
+    screen.rechecks.note(client, began);
+    presence.earn(record);
+    let a_minute = || tokio::time::timeout(Duration::from_secs(60), screen.run_rechecks(&allowlist));
+    a_minute().await.unwrap_err();
+    assert_eq!(screen.rechecked(), [0, 0, 0], "it has nothing yet that could be renewed");
+    drop(presence);
+    // Expiry goes by the calendar, which no test can wind on.
+    std::thread::sleep(Duration::from_secs(1));
+    a_minute().await.unwrap_err();
+    assert_eq!(screen.rechecked(), [1, 0, 0]);
+    a_minute().await.unwrap_err();
+    assert_eq!(screen.rechecked(), [1, 0, 0], "and not again until it returns");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_let_in_on_an_answer_is_asked_about_again() {
     let (client, now) = (CLIENT.parse().unwrap(), SystemTime::now());
     let [mut fresh, mut stale, never] = [Record::default(); 3];
@@ -534,7 +557,7 @@ async fn who_is_let_in_on_an_answer_is_asked_about_again() {
         ("", fresh, false),
     ] {
         let screen = screen(&scene(sites));
-        screen.recheck_in_time(client, &record);
+        screen.recheck_in_time(client, &record, now);
         let expiry = record.expires(Test::Dnsbl).unwrap_or(now);
         assert_eq!(screen.rechecks.is_due(client, expiry), is_due, "{sites} {record:?}");
     }
