@@ -96,6 +96,10 @@ impl Conversation {
         self.say(first, &[second.as_bytes(), b"\r\n"].concat(), limit).await?;
         let first = self.reply(limit).await?;
         self.promise();
+        if self.replies.is_empty() {
+            // The server sends its replies one by one, although it should not (RFC 2920 §3.2).
+            self.link.socket().acknowledge();
+        }
         Ok([first, self.reply(limit).await?])
     }
 

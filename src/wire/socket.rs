@@ -47,6 +47,15 @@ impl Socket {
         }
     }
 
+    /// Tells the peer at once that what it has sent is here. Where Nagle's algorithm is at work (RFC 9293 §3.7.4), it
+    /// sends nothing small until then, and the kernel would wait up to 40 ms for something to send along.
+    pub fn acknowledge(&self) {
+        if let Self::Tcp(stream) = self {
+            // It fails only on a socket that is already dead.
+            let _ = stream.set_quickack(true);
+        }
+    }
+
     /// Makes the close that follows a reset instead of an orderly end, so that the peer can not take what it has
     /// for all there was. A unix socket has no reset: its peer sees the end of the stream.
     pub fn reset_on_close(&self) {
