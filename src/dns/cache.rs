@@ -4,8 +4,10 @@
 //! clients switch off the lists that it should be held against. What waits is bounded too.
 
 use std::collections::HashMap;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -114,17 +116,18 @@ impl Shared {
     }
 }
 
-impl Arrival {
-    /// The answer, once it is here.
-    pub(super) async fn answer(self) -> Answer<Data> {
-        match self {
-            Self::Here(answer) => answer,
+/// The answer, once it is here.
+impl Future for Arrival {
+    type Output = Answer<Data>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<Data>> {
+        // Of an answer that was taken nothing is left.
+        const NOTHING: Answer<Data> = Answer::Temporary(Trouble::Unreachable);
+        match self.get_mut() {
+            Self::Here(answer) => Poll::Ready(mem::replace(answer, NOTHING)),
             // A flight that ends without a word: the runtime is shutting down.
-            Self::Awaited(arrival) => arrival.await.unwrap_or(Answer::Temporary(Trouble::Unreachable)),
-            Self::Delayed(delay, answer) => {
-                delay.await;
-                answer
-            }
+            Self::Awaited(arrival) => Pin::new(arrival).poll(cx).map(|answer| answer.unwrap_or(NOTHING)),
+            Self::Delayed(delay, answer) => delay.as_mut().poll(cx).map(|()| mem::replace(answer, NOTHING)),
         }
     }
 }

@@ -10,6 +10,8 @@
 //! It reads no meaning out of an answer, follows no alias and speaks no TCP. That a server knows no EDNS is not
 //! remembered: there are few such, and asking twice is all it costs.
 
+#![expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
+
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,8 +22,9 @@ use hickory_resolver::proto::op::{
 use hickory_resolver::proto::rr::DNSClass;
 use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
 use socket2::{Domain, SockRef, Socket, Type};
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::Trouble;
@@ -39,20 +42,22 @@ const TIDINGS: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// What `server` answers to `question` until then; it may be anything that answers this question, a refusal or a
 /// truncated message too.
-pub(super) async fn exchange(
+pub(super) fn exchange(
     server: &SocketAddr,
     question: &Question,
     until: Instant,
-) -> Result<Message, Trouble> {
-    let mut dialect = Dialect::Edns;
-    loop {
-        let asked = Asked::new(question, dialect)?;
-        let socket = connect(server).map_err(|_| Trouble::Unreachable)?;
-        let answer = asked.over(&socket, until).await?;
-        if dialect == Dialect::Plain || !is_lost(answer.metadata.response_code) {
-            return Ok(answer);
+) -> impl Future<Output = Result<Message, Trouble>> {
+    async move {
+        let mut dialect = Dialect::Edns;
+        loop {
+            let asked = Asked::new(question, dialect)?;
+            let socket = connect(server).map_err(|_| Trouble::Unreachable)?;
+            let answer = asked.over(&socket, until).await?;
+            if dialect == Dialect::Plain || !is_lost(answer.metadata.response_code) {
+                return Ok(answer);
+            }
+            dialect = Dialect::Plain;
         }
-        dialect = Dialect::Plain;
     }
 }
 
@@ -88,15 +93,24 @@ impl<'a> Asked<'a> {
     }
 
     /// Asks, and asks again while nobody speaks.
-    async fn over(&self, socket: &UdpSocket, until: Instant) -> Result<Message, Trouble> {
-        let mut patience = PATIENCE;
-        loop {
-            self.send(socket)?;
-            let again = Instant::now() + patience;
-            match timeout_at(again.min(until), self.answer(socket)).await {
-                Ok(answer) => return answer,
-                Err(_) if again >= until => return Err(Trouble::Timeout),
-                Err(_) => patience *= 2,
+    fn over(&self, socket: &UdpSocket, until: Instant) -> impl Future<Output = Result<Message, Trouble>> {
+        async move {
+            let mut patience = PATIENCE;
+            loop {
+                self.send(socket)?;
+                let again = Instant::now() + patience;
+                loop {
+                    let Ok(ready) = timeout_at(again.min(until), socket.ready(TIDINGS)).await else { break };
+                    if let Some(answer) = self.receive(socket, ready) {
+                        return answer;
+                    }
+                    // One datagram each time: who floods this socket uses up this task's turn, not the thread.
+                    yield_now().await;
+                }
+                if again >= until {
+                    return Err(Trouble::Timeout);
+                }
+                patience *= 2;
             }
         }
     }
@@ -110,20 +124,20 @@ impl<'a> Asked<'a> {
         }
     }
 
-    async fn answer(&self, socket: &UdpSocket) -> Result<Message, Trouble> {
-        loop {
-            // One datagram each time: who floods this socket uses up this task's turn, not the thread.
-            let hear = || {
-                let mut datagram = [0; LARGEST];
-                let length = (&*SockRef::from(socket)).read(&mut datagram)?;
-                Ok(self.hear(&datagram[..length]))
-            };
-            match socket.async_io(TIDINGS, hear).await {
-                Ok(Some(answer)) => return answer,
-                Ok(None) => {}
-                // Nobody listens on that port (ICMP), or the way there is gone.
-                Err(_) => return Err(Trouble::Unreachable),
-            }
+    /// Takes in what the socket is ready for; `None` if that is no answer.
+    fn receive(&self, socket: &UdpSocket, ready: io::Result<Ready>) -> Option<Result<Message, Trouble>> {
+        // One of the two: the runtime tries nothing for both at once.
+        let tiding = if ready.is_ok_and(Ready::is_readable) { Interest::READABLE } else { Interest::ERROR };
+        let heard = socket.try_io(tiding, || {
+            let mut datagram = [0; LARGEST];
+            let length = (&*SockRef::from(socket)).read(&mut datagram)?;
+            Ok(self.hear(&datagram[..length]))
+        });
+        match heard {
+            Ok(answer) => answer,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            // Nobody listens on that port (ICMP), or the way there is gone.
+            Err(_) => Some(Err(Trouble::Unreachable)),
         }
     }
 

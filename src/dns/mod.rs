@@ -196,16 +196,22 @@ impl Resolver {
     }
 
     /// What `pick` takes of the answer; of a name that cannot stand in DNS, nobody was asked.
-    async fn only<T>(
-        &self,
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
+    fn only<'r, T, P>(
+        &'r self,
         kind: Kind,
-        arrival: Option<Arrival>,
-        pick: impl FnMut(Data) -> Option<T>,
-    ) -> Answer<T> {
-        let Some(arrival) = arrival else { return Answer::NotFound { ttl: None } };
-        let answer = arrival.answer().await;
-        self.0.counters.lookup(kind, answer.outcome());
-        answer.only(pick)
+        mut arrival: Option<Arrival>,
+        pick: P,
+    ) -> impl Future<Output = Answer<T>> + Send + use<'r, T, P>
+    where
+        P: FnMut(Data) -> Option<T> + Send,
+    {
+        async move {
+            let Some(arrival) = &mut arrival else { return Answer::NotFound { ttl: None } };
+            let answer = arrival.await;
+            self.0.counters.lookup(kind, answer.outcome());
+            answer.only(pick)
+        }
     }
 }
 

@@ -204,7 +204,8 @@ impl Dnsbl {
             return (Answer::NotFound { ttl: None }, Duration::ZERO);
         };
         let start = Instant::now();
-        let answer = self.resolver.a(&list_query(client, &watch.domain)).await;
+        let lookup = self.resolver.a(&list_query(client, &watch.domain));
+        let answer = lookup.await;
         let took = start.elapsed();
         if watch.answered(&answer, took) == Alarm::Raised {
             self.alarm.notify_one();
