@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Sleep, timeout_at};
 
@@ -50,7 +51,9 @@ struct Questions {
 pub(super) enum Arrival {
     /// It was remembered.
     Here(Answer<Data>),
-    /// A server has been asked.
+    /// A server is asked, by whoever holds this.
+    Under(Way),
+    /// A server is asked, by somebody else.
     Awaited(oneshot::Receiver<Answer<Data>>),
     /// It takes a time that a zone file has set.
     Delayed(Pin<Box<Sleep>>, Answer<Data>),
@@ -82,8 +85,7 @@ impl Shared {
         self.0.questions.lock().answered.forget(&Key::of(question));
     }
 
-    /// Recalls the answer, or joins the flight for this question, or starts it. A flight belongs to nobody: whoever
-    /// gives up waiting does not end it for the others, and a late answer is still remembered.
+    /// Recalls the answer, or joins the flight for this question, or starts it.
     pub(super) fn lookup(&self, question: Question) -> Arrival {
         let (state, key) = (&self.0, Key::of(&question));
         let mut questions = state.questions.lock();
@@ -91,8 +93,8 @@ impl Shared {
             add(&state.counters.cached);
             return Arrival::Here(answer);
         }
-        let (landing, arrival) = oneshot::channel();
         if let Some(waiting) = questions.flights.get_mut(&key) {
+            let (landing, arrival) = oneshot::channel();
             if waiting.len() == waiting.capacity() {
                 // Those who have given up make room first.
                 waiting.retain(|landing| !landing.is_closed());
@@ -104,28 +106,54 @@ impl Shared {
         if questions.flights.len() > state.slot_count.saturating_mul(WAITING_PER_SLOT) {
             return Arrival::Here(Answer::Temporary(Trouble::Busy));
         }
-        questions.flights.insert(key.clone(), vec![landing]);
+        questions.flights.insert(key.clone(), Vec::new());
         drop(questions);
 
         let mut flight = Flight { state: Arc::clone(state), key, answer: None };
-        tokio::spawn(async move {
+        Arrival::Under(Way(Some(Box::pin(async move {
             let answer = flight.state.ask(&question).await;
-            flight.land(answer);
-        });
-        Arrival::Awaited(arrival)
+            flight.land(answer.clone());
+            answer
+        }))))
     }
 }
+
+/// A flight in the hands of who has started it, whose task drives it: a task of its own would cost more than the query.
+///
+/// It belongs to nobody all the same: whoever gives up waiting does not end it for the others, and a late answer is
+/// still remembered.
+pub(super) struct Way(Option<Pin<Box<dyn Future<Output = Answer<Data>> + Send>>>);
+
+impl Way {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<Data>> {
+        let Some(flight) = &mut self.0 else { return Poll::Ready(NOTHING) };
+        let answer = ready!(flight.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        // Without a runtime nothing goes on.
+        if let (Some(flight), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(flight);
+        }
+    }
+}
+
+/// Of an answer that was taken, or a flight that has ended without a word, nothing can be had.
+const NOTHING: Answer<Data> = Answer::Temporary(Trouble::Unreachable);
 
 /// The answer, once it is here.
 impl Future for Arrival {
     type Output = Answer<Data>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<Data>> {
-        // Of an answer that was taken nothing is left.
-        const NOTHING: Answer<Data> = Answer::Temporary(Trouble::Unreachable);
         match self.get_mut() {
             Self::Here(answer) => Poll::Ready(mem::replace(answer, NOTHING)),
-            // A flight that ends without a word: the runtime is shutting down.
+            Self::Under(way) => way.poll(cx),
+            // Without a word: the runtime is shutting down.
             Self::Awaited(arrival) => Pin::new(arrival).poll(cx).map(|answer| answer.unwrap_or(NOTHING)),
             Self::Delayed(delay, answer) => delay.as_mut().poll(cx).map(|()| mem::replace(answer, NOTHING)),
         }

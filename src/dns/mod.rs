@@ -117,7 +117,7 @@ impl Resolver {
 
     /// IPv4 addresses.
     ///
-    /// As with all lookups, the question is put at once. What waits for an answer is small; there are many of them.
+    /// As with all lookups, whoever awaits it drives it. What waits for an answer is small; there are many of them.
     pub fn a<'r>(&'r self, name: &str) -> impl Future<Output = Answer<Ipv4Addr>> + Send + use<'r> {
         self.ask(name, Kind::A, |data| if let Data::A(a) = data { Some(a) } else { None })
     }
