@@ -4,7 +4,7 @@
 //! a timer and the query, ready to be sent again. What comes is read into the stack of one poll.
 //!
 //! To be heard, a stranger has to guess (RFC 5452 §9): each query goes out under an id of a cryptographic generator,
-//! from a socket of its own, whose port the kernel draws and on which nobody but this server is let in; and an answer
+//! from a port of its own, which the kernel draws and on which nobody but this server is let in; and an answer
 //! has to repeat the id and the question. What does not is passed over, and the waiting goes on.
 //!
 //! It reads no meaning out of an answer, follows no alias and speaks no TCP. That a server knows no EDNS is not
@@ -21,6 +21,8 @@ use hickory_resolver::proto::op::{
 };
 use hickory_resolver::proto::rr::DNSClass;
 use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
+use parking_lot::Mutex;
+use rustix::net::connect_unspec;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
@@ -37,26 +39,70 @@ const PATIENCE: Duration = Duration::from_millis(333);
 /// The largest datagram that is read. Servers are told 1232 octets, which pass every path unfragmented.
 const LARGEST: usize = 4096;
 
+/// Sockets that are kept for later queries.
+const IDLE: usize = 256;
+
 /// What ends the waiting. Of an ICMP message epoll tells as an error alone, without anything to read.
 const TIDINGS: Interest = Interest::READABLE.add(Interest::ERROR);
 
-/// What `server` answers to `question` until then; it may be anything that answers this question, a refusal or a
-/// truncated message too.
-pub(super) fn exchange(
-    server: &SocketAddr,
-    question: &Question,
-    until: Instant,
-) -> impl Future<Output = Result<Message, Trouble>> {
-    async move {
-        let mut dialect = Dialect::Edns;
-        loop {
-            let asked = Asked::new(question, dialect)?;
-            let socket = connect(server).map_err(|_| Trouble::Unreachable)?;
-            let answer = asked.over(&socket, until).await?;
-            if dialect == Dialect::Plain || !is_lost(answer.metadata.response_code) {
-                return Ok(answer);
+/// A server's UDP port, and sockets on which nothing is under way: each will have another port when it is used again.
+///
+/// A socket that the runtime watches takes five system calls to make and to close, and twice as many bytes as it has:
+/// glibc finds no use for what was aligned and given back.
+pub(super) struct Udp {
+    server: SocketAddr,
+    idle: Mutex<Vec<UdpSocket>>,
+}
+
+impl Udp {
+    pub(super) fn new(server: SocketAddr) -> Self {
+        Self { server, idle: Mutex::default() }
+    }
+
+    /// What the server answers to `question` until then; it may be anything that answers this question, a refusal or a
+    /// truncated message too.
+    pub(super) fn exchange(
+        &self,
+        question: &Question,
+        until: Instant,
+    ) -> impl Future<Output = Result<Message, Trouble>> {
+        async move {
+            let mut dialect = Dialect::Edns;
+            loop {
+                let asked = Asked::new(question, dialect)?;
+                let socket = self.connect().map_err(|_| Trouble::Unreachable)?;
+                let answer = asked.over(&socket, until).await?;
+                self.keep(socket);
+                if dialect == Dialect::Plain || !is_lost(answer.metadata.response_code) {
+                    return Ok(answer);
+                }
+                dialect = Dialect::Plain;
             }
-            dialect = Dialect::Plain;
+        }
+    }
+
+    /// A socket that no other query has, and no other server reaches, on a port that the kernel has drawn just now. It
+    /// is bound only by connecting, so nothing can have been queued on it before.
+    fn connect(&self) -> io::Result<UdpSocket> {
+        let idle = self.idle.lock().pop();
+        if let Some(socket) = idle {
+            SockRef::from(&socket).connect(&self.server.into())?;
+            return Ok(socket);
+        }
+        let socket =
+            Socket::new(Domain::for_address(self.server), Type::DGRAM.nonblocking().cloexec(), None)?;
+        socket.connect(&self.server.into())?;
+        UdpSocket::from_std(socket.into())
+    }
+
+    /// Keeps a socket for another query, without its port; not one on which more has arrived than the answer.
+    fn keep(&self, socket: UdpSocket) {
+        let is_off = connect_unspec(&socket).is_ok();
+        let is_empty =
+            (&*SockRef::from(&socket)).read(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+        let mut idle = self.idle.lock();
+        if is_off && is_empty && idle.len() < IDLE {
+            idle.push(socket);
         }
     }
 }
@@ -186,14 +232,6 @@ fn cut_off(datagram: &[u8]) -> Option<Message> {
     let mut message = Message::response(metadata.id, metadata.op_code);
     message.metadata = metadata;
     Some(message)
-}
-
-/// A socket that no other query has, and no other server reaches. It is bound only by connecting, so nothing can have
-/// been queued on it before.
-fn connect(server: &SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(*server), Type::DGRAM.nonblocking().cloexec(), None)?;
-    socket.connect(&(*server).into())?;
-    UdpSocket::from_std(socket.into())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use hickory_resolver::system_conf::read_system_conf;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::exchange::exchange;
+use super::exchange::Udp;
 use super::record::{Data, Kind, Question};
 use super::reply::{self, Alias, Reply};
 use super::reserved;
@@ -84,7 +84,7 @@ pub(super) struct Servers {
 }
 
 struct Server {
-    address: SocketAddr,
+    udp: Udp,
     tcp: Tcp,
     /// Until when it is asked last, because it kept silent.
     rests: Mutex<Option<Instant>>,
@@ -142,7 +142,7 @@ impl Servers {
 
 impl Server {
     fn new(address: SocketAddr, timeout: Duration) -> Result<Self, NetError> {
-        Ok(Self { address, tcp: Tcp::new(address, timeout)?, rests: Mutex::new(None) })
+        Ok(Self { udp: Udp::new(address), tcp: Tcp::new(address, timeout)?, rests: Mutex::new(None) })
     }
 
     /// Asks `question`, and as many more as `hops` where aliases lead from one to the next.
@@ -153,7 +153,7 @@ impl Server {
         until: Instant,
     ) -> impl Future<Output = Answer<Data>> + Send {
         async move {
-            let reply = exchange(&self.address, question, until).await;
+            let reply = self.udp.exchange(question, until).await;
             let rest: Rest<'_> = match reply.map(|message| reply::read(question, &message)) {
                 Ok(Some(Reply::Known(answer))) => return answer,
                 Ok(Some(Reply::Elsewhere(_))) if hops == 0 => return Answer::NotFound { ttl: None },

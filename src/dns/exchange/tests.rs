@@ -21,7 +21,7 @@ impl Server {
 
     /// Asks it.
     async fn exchange(&self) -> Result<Message, Trouble> {
-        exchange(&self.address(), &question(), later()).await
+        Udp::new(self.address()).exchange(&question(), later()).await
     }
 
     /// The next query, and whose it is.
@@ -148,16 +148,54 @@ async fn a_query_that_was_lost_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_socket_that_is_used_again_has_another_port() {
+    let server = Server::bind().await;
+    let udp = Udp::new(server.address());
+    let question = question();
+    let mut ports = Vec::new();
+    for _ in 0..8 {
+        let script = async {
+            let (query, client) = server.hear().await;
+            server.say(&answer(&query), client).await;
+            client.port()
+        };
+        let (answer, port) = tokio::join!(udp.exchange(&question, later()), script);
+        assert_true(answer);
+        assert_eq!(udp.idle.lock().len(), 1, "one is enough");
+        ports.push(port);
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    assert!(ports.len() > 4, "{ports:?}");
+}
+
+#[tokio::test]
+async fn a_socket_that_has_more_than_the_answer_is_not_used_again() {
+    let server = Server::bind().await;
+    let udp = Udp::new(server.address());
+    let question = question();
+    let script = async {
+        let (query, client) = server.hear().await;
+        for message in [answer(&query), forged(&query)] {
+            server.say(&message, client).await;
+        }
+    };
+    let (answer, ()) = tokio::join!(udp.exchange(&question, later()), script);
+    assert_true(answer);
+    assert!(udp.idle.lock().is_empty());
+}
+
+#[tokio::test]
 async fn silence_ends_with_the_time() {
     let server = Server::bind().await;
     let until = Instant::now() + Duration::from_millis(50);
-    assert_eq!(exchange(&server.address(), &question(), until).await, Err(Trouble::Timeout));
+    assert_eq!(Udp::new(server.address()).exchange(&question(), until).await, Err(Trouble::Timeout));
 }
 
 #[tokio::test]
 async fn nobody_there_is_told_at_once() {
     let address = Server::bind().await.address();
-    assert_eq!(exchange(&address, &question(), later()).await, Err(Trouble::Unreachable));
+    assert_eq!(Udp::new(address).exchange(&question(), later()).await, Err(Trouble::Unreachable));
 }
 
 #[tokio::test]
@@ -211,8 +249,8 @@ fn what_cannot_be_read_is_trouble_unless_it_says_that_it_was_cut_off() {
 /// Up to `dns.in_flight_limit` of them wait at a time, and each client that waits in the greet wait has some.
 #[tokio::test]
 async fn an_exchange_is_small() {
-    let (server, question) = ("127.0.0.1:53".parse().unwrap(), question());
-    let size = size_of_val(&exchange(&server, &question, later()));
+    let (server, question) = (Udp::new("127.0.0.1:53".parse().unwrap()), question());
+    let size = size_of_val(&server.exchange(&question, later()));
     let query = Asked::new(&question, Dialect::Edns).unwrap().query.len();
     println!("the future of an exchange has {size} bytes, its query {query}");
     assert!(size < 640);
