@@ -592,7 +592,7 @@ mod tests {
             relay::splice(client, backend, early, settings, std::future::pending())
         });
         println!("who is relayed has {relay} bytes more");
-        assert!(life + relay <= 704);
+        assert!(life + relay <= 640);
 
         type Talk = (Box<Visit<'static>>, Screened, &'static mut Presence, &'static rate::Connection);
         let dialogue =

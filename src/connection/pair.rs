@@ -4,12 +4,15 @@
 
 use std::future::pending;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
 
 use super::Visit;
 use crate::handoff::{Link, Place};
-use crate::limits::State;
+use crate::limits::{Seat, State};
 use crate::relay::{self, Early, Transfer};
-use crate::report::Outcome;
+use crate::report::{Outcome, Report};
 use crate::tls::Stream;
 
 /// A client and a backend to be joined.
@@ -28,17 +31,38 @@ impl<'a> Pair<'a> {
         let Self { visit, backend, early, place, outcome } = self;
         let Visit { stream, seat, site, report, .. } = *visit;
         report.reached(State::Relay);
-        let mut transfer: Pin<Box<dyn Future<Output = Transfer> + Send + 'a>> = match (stream, backend) {
+        let seats = (seat, place);
+        match (stream, backend) {
             (Stream::Plain(client), Link::Plain(backend)) => {
-                Box::pin(relay::splice(client, backend, early, &site.relay, pending()))
+                let transfer = relay::splice(client, backend, early, &site.relay, pending());
+                Box::pin(Relayed { transfer, report, seats, outcome })
             }
-            (client, backend) => Box::pin(relay::copy(client, backend, early, &site.relay, pending())),
-        };
-        Box::pin(async move {
-            report.relayed(transfer.as_mut().await);
-            // Taken until now.
-            drop((seat, place));
-            outcome
-        })
+            (client, backend) => {
+                let transfer = relay::copy(client, backend, early, &site.relay, pending());
+                Box::pin(Relayed { transfer, report, seats, outcome })
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A relay, and what is told and given back when it has ended.
+    struct Relayed<'a, T> {
+        #[pin]
+        transfer: T,
+        report: &'a mut Report,
+        seats: (Seat, Option<Place>),
+        outcome: Outcome,
+    }
+}
+
+impl<T: Future<Output = Transfer>> Future for Relayed<'_, T> {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = self.project();
+        let transfer = ready!(this.transfer.poll(cx));
+        this.report.relayed(transfer);
+        Poll::Ready(*this.outcome)
     }
 }

@@ -52,7 +52,7 @@ pub(super) enum Arrival {
     /// It was remembered.
     Here(Answer<Data>),
     /// A server is asked, by whoever holds this.
-    Under(Way),
+    Flown(Pilot),
     /// A server is asked, by somebody else.
     Awaited(oneshot::Receiver<Answer<Data>>),
     /// It takes a time that a zone file has set.
@@ -110,7 +110,7 @@ impl Shared {
         drop(questions);
 
         let mut flight = Flight { state: Arc::clone(state), key, answer: None };
-        Arrival::Under(Way(Some(Box::pin(async move {
+        Arrival::Flown(Pilot(Some(Box::pin(async move {
             let answer = flight.state.ask(&question).await;
             flight.land(answer.clone());
             answer
@@ -118,13 +118,13 @@ impl Shared {
     }
 }
 
-/// A flight in the hands of who has started it, whose task drives it: a task of its own would cost more than the query.
+/// A flight in the hands of whoever has started it: a task of its own would cost more than the query.
 ///
 /// It belongs to nobody all the same: whoever gives up waiting does not end it for the others, and a late answer is
 /// still remembered.
-pub(super) struct Way(Option<Pin<Box<dyn Future<Output = Answer<Data>> + Send>>>);
+pub(super) struct Pilot(Option<Pin<Box<dyn Future<Output = Answer<Data>> + Send>>>);
 
-impl Way {
+impl Pilot {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<Data>> {
         let Some(flight) = &mut self.0 else { return Poll::Ready(NOTHING) };
         let answer = ready!(flight.as_mut().poll(cx));
@@ -133,7 +133,7 @@ impl Way {
     }
 }
 
-impl Drop for Way {
+impl Drop for Pilot {
     fn drop(&mut self) {
         // Without a runtime nothing goes on.
         if let (Some(flight), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
@@ -152,7 +152,7 @@ impl Future for Arrival {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<Data>> {
         match self.get_mut() {
             Self::Here(answer) => Poll::Ready(mem::replace(answer, NOTHING)),
-            Self::Under(way) => way.poll(cx),
+            Self::Flown(pilot) => pilot.poll(cx),
             // Without a word: the runtime is shutting down.
             Self::Awaited(arrival) => Pin::new(arrival).poll(cx).map(|answer| answer.unwrap_or(NOTHING)),
             Self::Delayed(delay, answer) => delay.as_mut().poll(cx).map(|()| mem::replace(answer, NOTHING)),

@@ -98,8 +98,9 @@ impl Udp {
     /// Keeps a socket for another query, without its port; not one on which more has arrived than the answer.
     fn keep(&self, socket: UdpSocket) {
         let is_off = connect_unspec(&socket).is_ok();
-        let is_empty =
-            (&*SockRef::from(&socket)).read(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+        // By way of the runtime, which would take the socket for readable at the next query otherwise.
+        let more = socket.try_io(Interest::READABLE, || (&*SockRef::from(&socket)).read(&mut [0]));
+        let is_empty = more.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         let mut idle = self.idle.lock();
         if is_off && is_empty && idle.len() < IDLE {
             idle.push(socket);

@@ -25,10 +25,11 @@ pub use transfer::{Early, How, Moved, Side, Transfer};
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -82,6 +83,50 @@ where
     relay.run(settings, stop)
 }
 
+pin_project! {
+    /// A relay under way. It has a name because thousands last for hours: an async block would hold everything twice
+    /// that it lends to what it awaits.
+    #[project = Projected]
+    struct Running<'s, C, B, S> {
+        relay: Relay<C, B>,
+        settings: &'s Settings,
+        #[pin]
+        stop: S,
+        #[pin]
+        alarm: Sleep,
+        // When something moved.
+        last: Instant,
+    }
+}
+
+impl<C, B, S> Future for Running<'_, C, B, S>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+    S: Future<Output = ()>,
+{
+    type Output = Transfer;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transfer> {
+        let Projected { relay, settings, stop, alarm, last } = self.project();
+        let before = (relay.up.moved(), relay.down.moved());
+        let mut polled = relay.poll(cx, Means { pool: &POOL, settings });
+        let (up, down) = (relay.up.moved(), relay.down.moved());
+        if before != (up, down) {
+            totals::UP.add(before.0, up);
+            totals::DOWN.add(before.1, down);
+            *last = Instant::now();
+        }
+        if polled.is_pending() {
+            polled = stop.poll(cx).map(|()| How::Stopped);
+        }
+        if polled.is_pending() {
+            polled = poll_idle(cx, alarm, *last, settings.idle_timeout).map(|()| How::Idle);
+        }
+        polled.map(|ended| Transfer { up, down, ended })
+    }
+}
+
 struct Relay<C, B> {
     client: Leg<C>,
     backend: Leg<B>,
@@ -98,35 +143,9 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an async fn would keep its arguments twice while the relay lasts"
-    )]
-    fn run(mut self, settings: &Settings, stop: impl Future<Output = ()>) -> impl Future<Output = Transfer> {
-        async move {
-            let mut stop = pin!(stop);
-            let mut alarm = pin!(sleep(settings.idle_timeout));
-            let mut last = Instant::now();
-            let ended = std::future::poll_fn(|cx| {
-                let before = (self.up.moved(), self.down.moved());
-                let polled = self.poll(cx, Means { pool: &POOL, settings });
-                let after = (self.up.moved(), self.down.moved());
-                if before != after {
-                    totals::UP.add(before.0, after.0);
-                    totals::DOWN.add(before.1, after.1);
-                    last = Instant::now();
-                }
-                if polled.is_ready() {
-                    return polled;
-                }
-                if stop.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(How::Stopped);
-                }
-                poll_idle(cx, alarm.as_mut(), last, settings.idle_timeout).map(|()| How::Idle)
-            })
-            .await;
-            Transfer { up: self.up.moved(), down: self.down.moved(), ended }
-        }
+    fn run<S>(self, settings: &Settings, stop: S) -> Running<'_, C, B, S> {
+        let alarm = sleep(settings.idle_timeout);
+        Running { relay: self, settings, stop, alarm, last: Instant::now() }
     }
 
     /// Moves what can be moved, both ways.

@@ -89,7 +89,8 @@ struct Talk {
     accepted: u32,
     tls: Option<Box<TlsFacts>>,
     handoff: Option<HandOff>,
-    transfer: Option<Transfer>,
+    /// Boxed: while a relay lasts there is none.
+    transfer: Option<Box<Transfer>>,
 }
 
 /// Something that was found out about the client, wherever that was.
@@ -243,7 +244,7 @@ impl Report {
 
     /// The relay has ended.
     pub fn relayed(&mut self, transfer: Transfer) {
-        self.talk_mut().transfer = Some(transfer);
+        self.talk_mut().transfer = Some(Box::new(transfer));
     }
 
     /// The connection has ended. A second call does nothing.
@@ -392,7 +393,7 @@ impl Report {
 
     /// What was relayed, if anything was.
     pub fn transfer(&self) -> Option<&Transfer> {
-        self.talk.as_ref()?.transfer.as_ref()
+        self.talk.as_ref()?.transfer.as_deref()
     }
 
     /// What was held against the client, and refused because of it.
