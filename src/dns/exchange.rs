@@ -147,6 +147,7 @@ impl<'a> Asked<'a> {
                 self.send(socket)?;
                 let again = Instant::now() + patience;
                 loop {
+                    // Not the loop's condition: what that yields is kept for the whole turn, the yield in it too.
                     let Ok(ready) = timeout_at(again.min(until), socket.ready(TIDINGS)).await else { break };
                     if let Some(answer) = self.receive(socket, ready) {
                         return answer;

@@ -204,6 +204,7 @@ impl Dnsbl {
             return (Answer::NotFound { ttl: None }, Duration::ZERO);
         };
         let start = Instant::now();
+        // Named first, or the name asked for would be kept while the answer is awaited.
         let lookup = self.resolver.a(&list_query(client, &watch.domain));
         let answer = lookup.await;
         let took = start.elapsed();
