@@ -4,6 +4,7 @@
 //! behind the domain, no domain at all, UTF-8. Refused is what could mean two things or nothing: lists, comments,
 //! blanks outside quotes, control characters, domains that are no host names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,9 +13,12 @@ use super::{host, words};
 /// A mailbox: the local part without quotes, the domain as written (no domain: `postmaster`, or a lenient client).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    local: String,
-    domain: Option<String>,
+    /// The whole, in external form.
     external: String,
+    /// Where its local part ends; a domain stands behind the `@` there.
+    at: usize,
+    /// The local part, where it is quoted in the external form.
+    unquoted: Option<Box<str>>,
 }
 
 /// Why an address was refused: it is none.
@@ -42,12 +46,12 @@ impl Address {
 
     /// The local part, dequoted, case kept.
     pub fn local(&self) -> &str {
-        &self.local
+        self.unquoted.as_deref().unwrap_or_else(|| self.external.get(..self.at).unwrap_or_default())
     }
 
     /// The domain as written, case kept; an address literal keeps its brackets.
     pub fn domain(&self) -> Option<&str> {
-        self.domain.as_deref()
+        self.external.get(self.at + 1..)
     }
 
     /// The address in external (quoted) form, source route removed: what logs show inside `<>`, and what is replayed.
@@ -57,20 +61,17 @@ impl Address {
 
     /// The address without quotes, as Postfix's replies name it: `a b@example.com` for `"a b"@example.com`.
     pub fn unquoted(&self) -> String {
-        match &self.domain {
-            Some(domain) => format!("{}@{domain}", self.local),
-            None => self.local.clone(),
-        }
+        [self.local(), self.external.get(self.at..).unwrap_or_default()].concat()
     }
 
     /// Whether the domain is written in other than ASCII letters, which only a message declared SMTPUTF8 may do.
     pub fn needs_smtputf8(&self) -> bool {
-        self.domain.as_deref().is_some_and(|domain| !domain.is_ascii())
+        self.domain().is_some_and(|domain| !domain.is_ascii())
     }
 
     /// Whether this is `postmaster` without a domain, which every server must accept (RFC 5321 §4.5.1).
     pub fn is_bare_postmaster(&self) -> bool {
-        self.domain.is_none() && self.local.eq_ignore_ascii_case("postmaster")
+        self.domain().is_none() && self.local().eq_ignore_ascii_case("postmaster")
     }
 }
 
@@ -83,17 +84,17 @@ impl FromStr for Address {
         if domain.is_some_and(|domain| !is_valid_domain(domain)) {
             return Err(Malformed);
         }
-        let local = dequote(written)?;
-        if local.is_empty() {
-            return Err(Malformed);
-        }
         // Dots in odd places stay as the client wrote them; any other freedom is put into one clear form.
-        let shown = if is_dotted_atoms(written) { written.to_owned() } else { quote(&local) };
-        let external = match domain {
-            Some(domain) => format!("{shown}@{domain}"),
-            None => shown,
+        let (shown, unquoted) = if is_dotted_atoms(written) {
+            (Cow::Borrowed(written), None)
+        } else {
+            let local = dequote(written)?;
+            let shown = quote(&local);
+            let is_quoted = shown != local;
+            (Cow::Owned(shown), is_quoted.then(|| local.into()))
         };
-        Ok(Self { local, domain: domain.map(str::to_owned), external })
+        let behind = text.get(written.len()..).unwrap_or_default();
+        Ok(Self { external: [&shown, behind].concat(), at: shown.len(), unquoted })
     }
 }
 
@@ -231,7 +232,7 @@ fn is_valid_domain(domain: &str) -> bool {
     host::to_ascii(domain).is_some_and(|ascii| host::is_valid_hostname(&ascii))
 }
 
-/// The local part without quotes and escapes.
+/// The local part without quotes and escapes, of which something must be left.
 fn dequote(written: &str) -> Result<String, Malformed> {
     let mut local = String::with_capacity(written.len());
     let mut quoting = Quoting::Outside;
@@ -244,7 +245,7 @@ fn dequote(written: &str) -> Result<String, Malformed> {
             local.push(character);
         }
     }
-    if quoting == Quoting::Outside { Ok(local) } else { Err(Malformed) }
+    if quoting == Quoting::Outside && !local.is_empty() { Ok(local) } else { Err(Malformed) }
 }
 
 fn is_atext(character: char) -> bool {

@@ -1,5 +1,7 @@
 //! From bytes to lines: bounded, and honest about how a line ended.
 
+use std::mem;
+
 /// How a line ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -77,10 +79,8 @@ impl LineBuffer {
         let unseen = window.get(self.scanned..).unwrap_or_default();
         match memchr::memchr(b'\n', unseen) {
             Some(found) => {
-                let end = self.scanned + found;
-                let line = line_ending_in_lf(window.get(..end).unwrap_or_default());
-                self.consume(end + 1);
-                Some(Ok(line))
+                let line = self.consume(self.scanned + found + 1);
+                Some(Ok(line_ending_in_lf(line)))
             }
             None if waiting.len() >= limit => {
                 self.skip_line();
@@ -110,7 +110,7 @@ impl LineBuffer {
 
     /// Takes everything that waits, and leaves the buffer empty.
     pub fn take(&mut self) -> Vec<u8> {
-        let mut bytes = std::mem::take(self).bytes_from_start();
+        let mut bytes = mem::take(self).bytes_from_start();
         bytes.shrink_to_fit();
         bytes
     }
@@ -122,7 +122,7 @@ impl LineBuffer {
 
     fn skip_line(&mut self) {
         match memchr::memchr(b'\n', self.as_slice()) {
-            Some(end) => self.consume(end + 1),
+            Some(end) => drop(self.consume(end + 1)),
             None => {
                 self.consume(self.len());
                 self.state = State::Skipping;
@@ -130,21 +130,25 @@ impl LineBuffer {
         }
     }
 
-    fn consume(&mut self, count: usize) {
-        self.start += count;
+    /// The next `count` bytes. They keep the buffer's memory, if they are all that waits.
+    fn consume(&mut self, count: usize) -> Vec<u8> {
         self.scanned = 0;
-        if self.start >= self.bytes.len() {
-            self.bytes = Vec::new();
-            self.start = 0;
+        if count >= self.len() {
+            return mem::take(self).bytes_from_start();
         }
+        let bytes = self.as_slice().get(..count).unwrap_or_default().to_vec();
+        self.start += count;
+        bytes
     }
 }
 
-fn line_ending_in_lf(text: &[u8]) -> Line {
-    match text.strip_suffix(b"\r") {
-        Some(text) => Line { text: text.to_vec(), ending: Ending::CrLf },
-        None => Line { text: text.to_vec(), ending: Ending::BareLf },
+fn line_ending_in_lf(mut text: Vec<u8>) -> Line {
+    text.pop();
+    let ending = if text.ends_with(b"\r") { Ending::CrLf } else { Ending::BareLf };
+    if ending == Ending::CrLf {
+        text.pop();
     }
+    Line { text, ending }
 }
 
 /// Any bytes, cut where their first byte says, give the same lines as in one piece.
