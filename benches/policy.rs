@@ -74,7 +74,8 @@ fn judge(runtime: &Runtime, policy: &Policy, rcpt: &Rcpt, client: &str, mut trac
         accepted: 0,
         tls: None,
         pipelined: false,
-        instance: "1.2.3",
+        id: "00000000000A".parse().unwrap(),
+        transaction: 3,
     };
     let judgement = runtime.block_on(policy.judge(Stage::Rcpt, &facts, &mut Carry::default(), &mut trace));
     black_box(trace);

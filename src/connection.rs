@@ -284,10 +284,10 @@ impl<'a> Visit<'a> {
             return Err(self.refuse(full.reply(), Outcome::Busy(full)).await);
         }
         let begun = Instant::now();
-        let id = self.report.id().to_string();
+        let id = self.report.id();
         let names = ClientNames::default();
         let names = self.names_for_backend(&names).await;
-        match self.site.backends.open(Proof::Passed(&passed), self.report.ends(), names, &id).await {
+        match self.site.backends.open(Proof::Passed(&passed), self.report.ends(), names, id).await {
             Ok(backend) => {
                 self.report.handed_over(HandOff {
                     server: Some(Arc::clone(backend.server())),
@@ -314,8 +314,8 @@ impl<'a> Visit<'a> {
         self.seat.converse();
         self.report.reached(State::Dialogue);
         let (site, ends) = (self.site, self.report.ends());
-        let id = self.report.id().to_string();
-        let mut handoff = Handoff::new(Arc::clone(&site.backends), ends, id.clone());
+        let id = self.report.id();
+        let mut handoff = Handoff::new(Arc::clone(&site.backends), ends, id);
         let names = ClientNames::default();
         let offer = self.offer(&names).await;
         self.report.watched(&screened);
@@ -523,8 +523,7 @@ impl<'a> Visit<'a> {
 
     /// Says why not, and closes.
     async fn refuse(mut self: Box<Self>, reply: Reply, outcome: Outcome) -> Ended {
-        let id = self.report.id().to_string();
-        let reply = self.site.dialogue.dress(reply, self.report.ends(), &id);
+        let reply = self.site.dialogue.dress(reply, self.report.ends(), self.report.id());
         if let Err(gone) = self.say(slice::from_ref(&reply), None).await {
             return gone;
         }

@@ -19,7 +19,7 @@
 //!
 //! A module uses only those before it in this line, so no circle can exist (`tests/floors.rs` enforces it):
 //!
-//! `nearest time smtp proxy_protocol dns table allowlist rate limits tls wire screen policy dialogue handoff relay
+//! `nearest time id smtp proxy_protocol dns table allowlist rate limits tls wire screen policy dialogue handoff relay
 //! report connection metrics config admin server demo main`
 //!
 //! # What it refuses to do
@@ -31,6 +31,8 @@
 mod nearest;
 
 mod time;
+
+pub mod id;
 
 pub mod smtp;
 

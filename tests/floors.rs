@@ -5,9 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FLOORS: [&str; 23] = [
+const FLOORS: [&str; 24] = [
     "nearest",
     "time",
+    "id",
     "smtp",
     "proxy_protocol",
     "dns",

@@ -33,7 +33,7 @@ impl Session {
                 self.say(ok())
             }
             Command::Noop => self.say(ok()),
-            Command::Vrfy(rcpt) => self.vrfy_command(rcpt, after),
+            Command::Vrfy { rcpt, argument } => self.vrfy_command(rcpt, argument, after),
             Command::Etrn(domain) => self.etrn_command(domain, after),
             Command::StartTls => self.starttls_command(after, waiting),
             Command::Auth(argument) => self.auth_command(&argument, after),
@@ -82,7 +82,6 @@ impl Session {
             return self.client_error(after, reply);
         }
         self.transactions += 1;
-        self.instance = format!("{}.{}", self.peer.id, self.transactions);
         let limit = self.settings.message_size_limit;
         if limit > 0 && mail.size().is_some_and(|size| size > limit) {
             let envelope = self.envelope(Verb::Mail.as_str(), Some(&mail), None);
@@ -147,14 +146,14 @@ impl Session {
         self.judge(Awaited::Data(command))
     }
 
-    fn vrfy_command(&mut self, rcpt: Rcpt, after: After) -> Step {
+    fn vrfy_command(&mut self, rcpt: Rcpt, argument: String, after: After) -> Step {
         if let Some(reply) = self.out_of_order(Verb::Vrfy) {
             return self.client_error(after, reply);
         }
         if let Some(step) = self.standing_refusal(Verb::Vrfy, &rcpt) {
             return step;
         }
-        self.judge(Awaited::Vrfy(Arc::new(rcpt)))
+        self.judge(Awaited::Vrfy { rcpt: Arc::new(rcpt), argument })
     }
 
     fn etrn_command(&mut self, domain: String, after: After) -> Step {

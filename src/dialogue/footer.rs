@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::id::Id;
 use crate::policy::template::{Attribute, Template};
 use crate::policy::{ClientNames, Facts, Stage};
 use crate::proxy_protocol::Endpoints;
@@ -17,7 +18,7 @@ impl Session {
     /// A reply of ours as it goes out. The backend's replies are left alone.
     pub(super) fn dress(&self, reply: Reply) -> Reply {
         let facts = Facts { rcpt: self.at_hand.as_deref(), ..self.facts() };
-        self.settings.with_footer(self.soften(reply), &facts, &self.peer.id)
+        self.settings.with_footer(self.soften(reply), &facts)
     }
 
     /// A reply of ours as findings have it.
@@ -27,8 +28,8 @@ impl Session {
 }
 
 impl Settings {
-    /// A refusal outside of any session, as it goes out; `id` is the connection's name.
-    pub fn dress(&self, refusal: Reply, ends: Endpoints, id: &str) -> Reply {
+    /// A refusal outside of any session, as it goes out.
+    pub fn dress(&self, refusal: Reply, ends: Endpoints, id: Id) -> Reply {
         let facts = Facts {
             client: ends.client,
             server: ends.server,
@@ -40,9 +41,10 @@ impl Settings {
             accepted: 0,
             tls: None,
             pipelined: false,
-            instance: "",
+            id,
+            transaction: 0,
         };
-        self.with_footer(refusal, &facts, id)
+        self.with_footer(refusal, &facts)
     }
 
     /// Whether replies may name the client, so that DNS has to be asked for its name at once.
@@ -51,15 +53,13 @@ impl Settings {
         self.reject_footer.as_ref().is_some_and(names_client) || self.tables.have_footers()
     }
 
-    fn with_footer(&self, reply: Reply, facts: &Facts<'_>, id: &str) -> Reply {
+    fn with_footer(&self, reply: Reply, facts: &Facts<'_>) -> Reply {
         if reply.is_positive() {
             return reply;
         }
         let special = self.tables.footer(&reply);
         let Some(footer) = special.as_ref().or(self.reject_footer.as_ref()) else { return reply };
         let text = footer.expand(|attribute| match facts.attribute(attribute, Stage::Rcpt, &self.hostname) {
-            // Known before the first transaction.
-            _ if attribute == Attribute::Id => Cow::Borrowed(id),
             // What a client says must not begin a line of ours: `\n` is the footer's own.
             value if value.contains('\\') => Cow::Owned(value.replace('\\', "_")),
             value => value,

@@ -119,7 +119,7 @@ impl Session {
                 Step::Relay(Released { command, transaction: transaction.number, effects })
             }
             Awaited::HandOver(command) => Step::Passthrough(Passthrough { helo: self.helo.clone(), command }),
-            Awaited::Vrfy(rcpt) => self.say(Reply::new(252, format!("2.0.0 {}", rcpt.argument))),
+            Awaited::Vrfy { argument, .. } => self.say(Reply::new(252, format!("2.0.0 {argument}"))),
             Awaited::Etrn(_) => {
                 let reply = self.dress(Reply::new(458, "Unable to queue messages"));
                 self.pass_on(reply, Some(Class::Client))
@@ -244,7 +244,7 @@ impl Session {
             Awaited::Mail(mail) => self.envelope(Verb::Mail.as_str(), Some(mail), None),
             Awaited::Rcpt(rcpt) => self.envelope(Verb::Rcpt.as_str(), None, Some(rcpt)),
             Awaited::Data(command) => self.envelope(command.verb().as_str(), None, None),
-            Awaited::Vrfy(rcpt) => self.envelope(Verb::Vrfy.as_str(), None, Some(rcpt)),
+            Awaited::Vrfy { rcpt, .. } => self.envelope(Verb::Vrfy.as_str(), None, Some(rcpt)),
             Awaited::Etrn(_) => self.envelope(Verb::Etrn.as_str(), None, None),
             Awaited::HandOver(command) => self.envelope(command.verb().as_str(), None, None),
         }

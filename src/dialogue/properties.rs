@@ -80,7 +80,7 @@ fn session(client: Client, hard_error_limit: u32) -> Session {
         client: "192.0.2.1:4242".parse().unwrap(),
         server: "198.51.100.1:25".parse().unwrap(),
         names: ClientNames::default(),
-        id: "id".into(),
+        id: "000000000001".parse().unwrap(),
     };
     let backend = ["backend", "PIPELINING", "CHUNKING", "AUTH PLAIN"].map(str::to_owned).to_vec();
     let capabilities = Arc::new(Capabilities::from_reply(&Reply::multiline(250, backend)));

@@ -180,7 +180,7 @@ impl Setting {
             client: "192.0.2.1:4242".parse().unwrap(),
             server: "198.51.100.1:25".parse().unwrap(),
             names: ClientNames::known(names),
-            id: "id".into(),
+            id: "000000000001".parse().unwrap(),
         };
         let mut settings = self.settings.unwrap_or_else(default_settings);
         settings.tables = Tables::load(&settings, Path::new("/")).unwrap();
@@ -367,7 +367,7 @@ impl Stagehand {
                 self.take(step);
             }
             Step::Forward(checked) => {
-                self.events.push_back(Event::Backend(format!("RCPT {}", checked.rcpt().argument)));
+                self.events.push_back(Event::Backend(checked.rcpt().command.clone()));
                 self.asked = Some(checked);
             }
             Step::Relay(released) => {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::allowlist::Test;
+use crate::id::Id;
 use crate::policy::{ClientNames, Effects, Facts, TlsFacts};
 use crate::screen::{Consequence, Failure, Screened};
 use crate::smtp::address::PathSyntax;
@@ -29,7 +30,7 @@ pub struct Peer {
     /// The client's names.
     pub names: ClientNames,
     /// The connection's id, unique in the life of the process.
-    pub id: String,
+    pub id: Id,
 }
 
 /// One client's dialogue, from the greeting to the hand-off, and again behind a message where every transaction is
@@ -55,7 +56,6 @@ pub struct Session {
     pub(super) tls: Option<TlsFacts>,
     pub(super) transaction: Option<Transaction>,
     pub(super) transactions: u64,
-    pub(super) instance: String,
     pub(super) findings: Vec<Finding>,
     /// The recipient of the command at hand.
     pub(super) at_hand: Option<Arc<Rcpt>>,
@@ -123,7 +123,6 @@ impl Session {
             tls: None,
             transaction: None,
             transactions: 0,
-            instance: String::new(),
             findings: Vec::new(),
             at_hand: None,
             discarded: settings
@@ -270,7 +269,8 @@ impl Session {
             accepted,
             tls: self.tls.as_ref(),
             pipelined: self.pipelined,
-            instance: &self.instance,
+            id: self.peer.id,
+            transaction: self.transactions,
         }
     }
 
@@ -394,7 +394,7 @@ mod tests {
             client: "192.0.2.1:4242".parse().unwrap(),
             server: "198.51.100.1:25".parse().unwrap(),
             names: ClientNames::default(),
-            id: "1".into(),
+            id: "000000000001".parse().unwrap(),
         };
         let (capabilities, encryption) = (Arc::default(), Encryption::Optional);
         let offer = Offer { capabilities, starttls: Starttls::Off, auth: Auth::Hide, encryption };

@@ -73,7 +73,7 @@ pub(super) enum Awaited {
     Mail(Arc<Mail>),
     Rcpt(Arc<Rcpt>),
     Data(ContentCommand),
-    Vrfy(Arc<Rcpt>),
+    Vrfy { rcpt: Arc<Rcpt>, argument: String },
     Etrn(String),
     HandOver(HandOver),
 }
@@ -104,7 +104,7 @@ impl Pending {
             Awaited::Mail(_) => Stage::Mail,
             Awaited::Rcpt(_) => Stage::Rcpt,
             Awaited::Data(_) => Stage::Data,
-            Awaited::Vrfy(_) => Stage::Vrfy,
+            Awaited::Vrfy { .. } => Stage::Vrfy,
             Awaited::Etrn(_) => Stage::Etrn,
             Awaited::HandOver(HandOver::StartTls) => Stage::StartTls,
             Awaited::HandOver(HandOver::Auth(_)) => Stage::Auth,
@@ -122,7 +122,7 @@ impl Pending {
                 facts.accepted = 0;
             }
             Awaited::Mail(mail) => facts.mail = Some(mail),
-            Awaited::Rcpt(rcpt) | Awaited::Vrfy(rcpt) => facts.rcpt = Some(rcpt),
+            Awaited::Rcpt(rcpt) | Awaited::Vrfy { rcpt, .. } => facts.rcpt = Some(rcpt),
             Awaited::Etrn(domain) => facts.etrn = Some(domain),
         }
         facts

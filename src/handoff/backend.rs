@@ -148,18 +148,18 @@ impl Backend {
         if let Some(refusal) = self.introduce(checked.helo()).await? {
             return Ok(refusal);
         }
-        let rcpt = format!("RCPT {}", checked.rcpt().argument);
+        let rcpt = &checked.rcpt().command;
         if self.has_open(checked.transaction()) {
-            return self.ask(Phase::Envelope, &rcpt).await;
+            return self.ask(Phase::Envelope, rcpt).await;
         }
         self.forget_transaction().await?;
         self.needs_rset = true;
-        let mail = format!("MAIL {}", checked.mail().argument);
+        let mail = &checked.mail().command;
         let (said, answer) = if self.pipelines {
-            let [said, answer] = self.ask_both(Phase::Envelope, [&mail, &rcpt]).await?;
+            let [said, answer] = self.ask_both(Phase::Envelope, [mail, rcpt]).await?;
             (said, Some(answer))
         } else {
-            (self.ask(Phase::Envelope, &mail).await?, None)
+            (self.ask(Phase::Envelope, mail).await?, None)
         };
         // Whatever was said to a recipient of no mail is no answer.
         if !is_done(&said) {
@@ -168,7 +168,7 @@ impl Backend {
         self.transaction = Some(checked.transaction());
         match answer {
             Some(answer) => Ok(answer),
-            None => self.ask(Phase::Envelope, &rcpt).await,
+            None => self.ask(Phase::Envelope, rcpt).await,
         }
     }
 

@@ -17,6 +17,7 @@ use super::totals::Totals;
 use super::trouble::{Failure, Trouble, Unavailable};
 use super::{Proof, probe};
 use crate::dns::Resolver;
+use crate::id::Id;
 use crate::policy::Names;
 use crate::proxy_protocol::Endpoints;
 use crate::smtp::capability::Capabilities;
@@ -141,13 +142,13 @@ impl Backends {
         proof: Proof<'_>,
         ends: Endpoints,
         names: Option<&Names>,
-        id: &str,
+        id: Id,
     ) -> Result<Backend, Unavailable> {
         let greeting = match proof {
             Proof::Passed(_) => Greeting::Leave,
             Proof::Checked(_) | Proof::Passthrough(_) => Greeting::Read,
         };
-        let client = Client { ends: Some(ends), names, id, ..Client::ourselves(&self.hostname) };
+        let client = Client { ends: Some(ends), names, id: Some(id), ..Client::ourselves(&self.hostname) };
         self.connect(client, greeting, None).await
     }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::settings::Identity;
+use crate::id::Id;
 use crate::policy::{Names, TlsFacts};
 use crate::proxy_protocol::{self, Endpoints, Tlv};
 use crate::smtp::envelope::Helo;
@@ -17,8 +18,8 @@ pub(super) struct Client<'a> {
     pub(super) names: Option<&'a Names>,
     /// What it calls itself, if it has.
     pub(super) helo: Option<&'a Helo>,
-    /// The connection's id, as the log knows it.
-    pub(super) id: &'a str,
+    /// The connection's id, as the log knows it; `None` when it is ours.
+    pub(super) id: Option<Id>,
     /// What TLS it speaks, where TLS ends here.
     pub(super) tls: Option<&'a TlsFacts>,
     /// What we call ourselves.
@@ -27,7 +28,7 @@ pub(super) struct Client<'a> {
 
 impl<'a> Client<'a> {
     pub(super) fn ourselves(hostname: &'a str) -> Self {
-        Self { ends: None, names: None, helo: None, id: "probe", tls: None, hostname }
+        Self { ends: None, names: None, helo: None, id: None, tls: None, hostname }
     }
 
     /// Its address without its port, which may still be in use between the two of them.
@@ -46,7 +47,8 @@ impl<'a> Client<'a> {
         match identity {
             Identity::ProxyV2 => {
                 let tls = self.tls.map(|tls| Tlv::ssl(&tls.protocol, &tls.cipher));
-                let tlvs: Vec<_> = [Tlv::unique_id(self.id)].into_iter().chain(tls).collect();
+                let id = self.id.map(Tlv::unique_id);
+                let tlvs: Vec<_> = id.into_iter().chain(tls).collect();
                 proxy_protocol::write_v2(&ends, &tlvs)
             }
             Identity::ProxyV1 => proxy_protocol::write_v1(&ends),

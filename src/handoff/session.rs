@@ -10,6 +10,7 @@ use super::introduction::Client;
 use super::server::Server;
 use super::trouble::Unavailable;
 use crate::dialogue::{Checked, ContentCommand, Passthrough, Released};
+use crate::id::Id;
 use crate::policy::{Names, TlsFacts};
 use crate::proxy_protocol::Endpoints;
 use crate::smtp::envelope::Helo;
@@ -24,7 +25,7 @@ use crate::smtp::reply::Reply;
 pub struct Handoff {
     backends: Arc<Backends>,
     ends: Endpoints,
-    id: String,
+    id: Id,
     names: Option<Names>,
     tls: Option<TlsFacts>,
     backend: Option<Backend>,
@@ -38,7 +39,7 @@ pub struct Handoff {
 
 impl Handoff {
     /// Nothing is opened yet. `id` names the connection to the server, where the identity can tell it.
-    pub fn new(backends: Arc<Backends>, ends: Endpoints, id: String) -> Self {
+    pub fn new(backends: Arc<Backends>, ends: Endpoints, id: Id) -> Self {
         Self {
             backends,
             ends,
@@ -178,7 +179,7 @@ impl Handoff {
             ends: Some(self.ends),
             names: self.names.as_ref(),
             helo,
-            id: &self.id,
+            id: Some(self.id),
             tls: self.tls.as_ref(),
             hostname: self.backends.hostname(),
         };

@@ -40,8 +40,7 @@ impl Facts<'_> {
                 Cow::Borrowed(facts.recipient(stage).and_then(|address| address.domain()).unwrap_or(""))
             }
             Attribute::ServerName => Cow::Borrowed(hostname),
-            // A transaction is called after its connection.
-            Attribute::Id => Cow::Borrowed(facts.instance.split('.').next().unwrap_or("")),
+            Attribute::Id => Cow::Owned(facts.id.to_string()),
             Attribute::Localtime => Cow::Owned(utc(SystemTime::now())),
             // Filled in by whom they concern.
             Attribute::RblCode

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::id::Id;
 use crate::smtp::address::Address;
 use crate::smtp::envelope::{Helo, Mail, Rcpt};
 
@@ -53,8 +54,10 @@ pub struct Facts<'a> {
     pub tls: Option<&'a TlsFacts>,
     /// Unauthorised pipelining was seen in this session.
     pub pipelined: bool,
-    /// Unique for each transaction; constant over its judgements.
-    pub instance: &'a str,
+    /// The connection's name.
+    pub id: Id,
+    /// Which transaction of the connection it is, from 1; 0 before the first.
+    pub transaction: u64,
 }
 
 /// What TLS a session runs in, as policy servers are told.

@@ -1,8 +1,9 @@
 //! What a version 2 header tells besides addresses: type, length, value.
 
-/// `PP2_TYPE_UNIQUE_ID` with the longest value that the specification allows.
+use crate::id::Id;
+
+/// `PP2_TYPE_UNIQUE_ID`
 const UNIQUE_ID: u8 = 0x05;
-const UNIQUE_ID_MAX: usize = 128;
 
 /// `PP2_TYPE_SSL` and the parts of it that we tell.
 const SSL: u8 = 0x20;
@@ -25,9 +26,9 @@ impl Tlv {
         Self { kind, value }
     }
 
-    /// The connection's id, for the logs on both sides; what goes past 128 bytes is cut off.
-    pub fn unique_id(id: &str) -> Self {
-        Self::new(UNIQUE_ID, id.bytes().take(UNIQUE_ID_MAX).collect())
+    /// The connection's id, for the logs on both sides.
+    pub fn unique_id(id: Id) -> Self {
+        Self::new(UNIQUE_ID, id.to_string().into())
     }
 
     /// What TLS the client spoke to us: `TLSv1.3` and the cipher's name. It showed no certificate.
@@ -93,14 +94,9 @@ mod tests {
     #[test]
     fn a_value_that_is_cut_short_spoils_all() {
         assert_eq!(Tlv::parse_all(&[]), Some(vec![]));
-        assert_eq!(Tlv::parse_all(&[5, 0, 1, b'x']), Some(vec![Tlv::unique_id("x")]));
+        assert_eq!(Tlv::parse_all(&[5, 0, 1, b'x']), Some(vec![Tlv::new(5, b"x".to_vec())]));
         for bytes in [&[5][..], &[5, 0], &[5, 0, 1], &[5, 0, 2, b'x'], &[5, 0, 0, 5], &[5, 255, 255, 0]] {
             assert_eq!(Tlv::parse_all(bytes), None, "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn a_long_id_is_cut() {
-        assert_eq!(Tlv::unique_id(&"x".repeat(500)).value(), "x".repeat(128).as_bytes());
     }
 }

@@ -131,9 +131,12 @@ mod tests {
 
     #[test]
     fn bytes_as_the_specification_lays_them_out() {
-        let wire = write(&ends("192.0.2.7:256", "198.51.100.1:25"), &[Tlv::unique_id("ab")]);
-        let body = [192, 0, 2, 7, 198, 51, 100, 1, 1, 0, 0, 25, 0x05, 0, 2, b'a', b'b'];
-        assert_eq!(wire, header(0x21, 0x11, &body));
+        let wire = write(
+            &ends("192.0.2.7:256", "198.51.100.1:25"),
+            &[Tlv::unique_id("000000000ABC".parse().unwrap())],
+        );
+        let body = [192, 0, 2, 7, 198, 51, 100, 1, 1, 0, 0, 25, 0x05, 0, 12];
+        assert_eq!(wire, header(0x21, 0x11, &[&body[..], b"000000000ABC"].concat()));
     }
 
     #[test]
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn values_that_do_not_fit_are_left_out() {
-        let tlvs = [Tlv::new(0xe0, vec![0; 1500]), Tlv::new(0xe1, vec![0; 1500]), Tlv::unique_id("x")];
+        let tlvs = [Tlv::new(0xe0, vec![0; 1500]), Tlv::new(0xe1, vec![0; 1500]), Tlv::new(5, vec![0])];
         let ends = ends("[2001:db8::7]:1", "[2001:db8::1]:25");
         let read = read(&write(&ends, &tlvs)).unwrap();
         assert_eq!(read.tlvs, [tlvs[0].clone(), tlvs[2].clone()]);

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::line::{self, Client};
 use super::text::{REPLY, excerpt, printable, printable_up_to};
-use super::{Finding, Id, Outcome, Rank, Report, Talk};
+use super::{Finding, Outcome, Rank, Report, Talk};
 use crate::dialogue::{self, Envelope, RefusedBy};
+use crate::id::Id;
 use crate::policy::Cause;
 use crate::relay::{How, Moved, Side, Transfer};
 use crate::screen::{self, History};

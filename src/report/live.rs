@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::Id;
+use crate::id::Id;
 use crate::limits::State;
 use crate::proxy_protocol::Endpoints;
 

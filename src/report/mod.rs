@@ -7,7 +7,6 @@
 
 mod facts;
 mod heard;
-mod id;
 mod json;
 mod line;
 mod live;
@@ -19,7 +18,6 @@ pub(crate) mod text;
 
 pub use facts::{HandOff, Judge, Rank, Refusal, TestResult, Verdict};
 pub use heard::{Decided, Heard, Refused, Refuser};
-pub use id::Id;
 pub use live::Live;
 pub use outcome::Outcome;
 
@@ -30,6 +28,7 @@ use tracing::{Level, enabled, info};
 
 use crate::allowlist::{Record, Test};
 use crate::dialogue::{self, Checked, Envelope};
+use crate::id::Id;
 use crate::limits::{Full, State};
 use crate::policy::{Names, TlsFacts};
 use crate::proxy_protocol::Endpoints;

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
-use crate::report::{Id, Report};
+use crate::id::Id;
+use crate::report::Report;
 
 /// The last connections. A decision leaves when newer ones need its room.
 #[derive(Debug)]

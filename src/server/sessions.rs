@@ -6,7 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use crate::report::{Id, Live};
+use crate::id::Id;
+use crate::report::Live;
 
 /// All connections that live. Clones share it.
 #[derive(Clone, Debug, Default)]

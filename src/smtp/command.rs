@@ -30,8 +30,13 @@ pub enum Command {
     Rset,
     /// NOOP.
     Noop,
-    /// VRFY: judged like a recipient; `argument` is the text that it asked for.
-    Vrfy(Rcpt),
+    /// VRFY.
+    Vrfy {
+        /// What it is judged as.
+        rcpt: Rcpt,
+        /// The text that it asked for.
+        argument: String,
+    },
     /// ETRN with the domain.
     Etrn(String),
     /// STARTTLS.
@@ -194,7 +199,7 @@ fn vrfy(rest: &str) -> Result<Command, SyntaxError> {
     let argument = words.join(" ");
     let recipient = Address::parse_path(&argument, PathSyntax::Lenient)
         .map_err(|_| SyntaxError::Recipient(Verb::Vrfy))?;
-    Ok(Command::Vrfy(Rcpt { recipient, parameters: Vec::new(), argument }))
+    Ok(Command::Vrfy { rcpt: Rcpt::new(recipient, Vec::new()), argument })
 }
 
 fn etrn(rest: &str) -> Result<Command, SyntaxError> {
@@ -223,13 +228,13 @@ pub fn fuzz_command(data: &[u8]) {
     for syntax in [PathSyntax::Lenient, PathSyntax::Strict] {
         match Command::parse(data, syntax) {
             Ok(Command::Mail(mail)) => {
-                assert!(!mail.argument.contains(char::is_control));
-                let again = Command::parse(format!("MAIL {}", mail.argument).as_bytes(), PathSyntax::Strict);
+                assert!(!mail.command.contains(char::is_control));
+                let again = Command::parse(mail.command.as_bytes(), PathSyntax::Strict);
                 assert_eq!(again, Ok(Command::Mail(mail)));
             }
             Ok(Command::Rcpt(rcpt)) => {
-                assert!(!rcpt.argument.contains(char::is_control));
-                let again = Command::parse(format!("RCPT {}", rcpt.argument).as_bytes(), PathSyntax::Strict);
+                assert!(!rcpt.command.contains(char::is_control));
+                let again = Command::parse(rcpt.command.as_bytes(), PathSyntax::Strict);
                 assert_eq!(again, Ok(Command::Rcpt(rcpt)));
             }
             Ok(_) => {}

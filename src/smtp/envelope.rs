@@ -93,8 +93,8 @@ pub struct Mail {
     pub sender: ReversePath,
     /// ESMTP parameters, in order.
     pub parameters: Vec<Parameter>,
-    /// What stands behind `MAIL ` when it is replayed to the backend.
-    pub argument: String,
+    /// The command as it is replayed to the backend.
+    pub command: String,
 }
 
 /// A RCPT command that parsed.
@@ -104,8 +104,8 @@ pub struct Rcpt {
     pub recipient: Address,
     /// ESMTP parameters, in order.
     pub parameters: Vec<Parameter>,
-    /// What stands behind `RCPT ` when it is replayed to the backend.
-    pub argument: String,
+    /// The command as it is replayed to the backend.
+    pub command: String,
 }
 
 impl Mail {
@@ -114,7 +114,7 @@ impl Mail {
         let (path, words) = path_and_words(Verb::Mail, "FROM:", argument)?;
         let sender = ReversePath::parse_path(path, syntax).map_err(|_| SyntaxError::Sender)?;
         let parameters = parameters(Verb::Mail, words)?;
-        let mail = Self { argument: replay("FROM", sender.as_str(), &parameters), sender, parameters };
+        let mail = Self { command: replay("MAIL FROM", sender.as_str(), &parameters), sender, parameters };
         if mail.needs_smtputf8() && !mail.smtputf8() {
             return Err(SyntaxError::Sender);
         }
@@ -152,7 +152,11 @@ impl Rcpt {
         let (path, words) = path_and_words(Verb::Rcpt, "TO:", argument)?;
         let recipient = Address::parse_path(path, syntax).map_err(|_| SyntaxError::Recipient(Verb::Rcpt))?;
         let parameters = parameters(Verb::Rcpt, words)?;
-        Ok(Self { argument: replay("TO", recipient.as_str(), &parameters), recipient, parameters })
+        Ok(Self::new(recipient, parameters))
+    }
+
+    pub(super) fn new(recipient: Address, parameters: Vec<Parameter>) -> Self {
+        Self { command: replay("RCPT TO", recipient.as_str(), &parameters), recipient, parameters }
     }
 }
 
@@ -178,13 +182,13 @@ fn parameters<'a>(verb: Verb, words: impl Iterator<Item = &'a str>) -> Result<Ve
         .collect()
 }
 
-/// The command's argument, put together from what was understood: one blank between words, `<>` around the path.
-fn replay(keyword: &str, path: &str, parameters: &[Parameter]) -> String {
-    let mut argument = format!("{keyword}:<{path}>");
+/// The command, put together from what was understood: one blank between words, `<>` around the path.
+fn replay(keywords: &str, path: &str, parameters: &[Parameter]) -> String {
+    let mut command = [keywords, ":<", path, ">"].concat();
     for parameter in parameters {
-        argument.push_str(&format!(" {parameter}"));
+        command.push_str(&format!(" {parameter}"));
     }
-    argument
+    command
 }
 
 #[cfg(test)]
@@ -198,16 +202,16 @@ mod tests {
     #[test]
     fn what_is_replayed_is_put_together_anew() {
         for (said, replayed) in [
-            ("FROM:<a@b>", "FROM:<a@b>"),
-            ("from: a@b  SIZE=10\tBODY=8BITMIME", "FROM:<a@b> SIZE=10 BODY=8BITMIME"),
-            ("FROM:<>", "FROM:<>"),
-            ("FROM:<@x,@y:\"a b\"@c> RET=HDRS", "FROM:<\"a b\"@c> RET=HDRS"),
-            ("FROM:<a@b> AUTH=<>", "FROM:<a@b> AUTH=<>"),
+            ("FROM:<a@b>", "MAIL FROM:<a@b>"),
+            ("from: a@b  SIZE=10\tBODY=8BITMIME", "MAIL FROM:<a@b> SIZE=10 BODY=8BITMIME"),
+            ("FROM:<>", "MAIL FROM:<>"),
+            ("FROM:<@x,@y:\"a b\"@c> RET=HDRS", "MAIL FROM:<\"a b\"@c> RET=HDRS"),
+            ("FROM:<a@b> AUTH=<>", "MAIL FROM:<a@b> AUTH=<>"),
         ] {
-            assert_eq!(mail(said).argument, replayed);
+            assert_eq!(mail(said).command, replayed);
         }
         let rcpt = Rcpt::parse("To: u@v NOTIFY=NEVER ORCPT=rfc822;u+40v", PathSyntax::Lenient).unwrap();
-        assert_eq!(rcpt.argument, "TO:<u@v> NOTIFY=NEVER ORCPT=rfc822;u+40v");
+        assert_eq!(rcpt.command, "RCPT TO:<u@v> NOTIFY=NEVER ORCPT=rfc822;u+40v");
     }
 
     #[test]

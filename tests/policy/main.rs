@@ -346,7 +346,8 @@ impl Session {
             accepted: self.accepted,
             tls: self.tls.as_ref(),
             pipelined: self.pipelined,
-            instance: "1.2.3",
+            id: "00000000000A".parse().unwrap(),
+            transaction: 3,
         };
         policy.judge(stage, &facts, &mut self.carry, trace).await
     }

@@ -1,8 +1,10 @@
 //! A session with a made-up client, in front of a made-up backend that takes every recipient.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::dialogue::{Auth, Encryption, Finding, Offer, Peer, RefusedBy, Session, Step, Waiting};
+use crate::id::Id;
 use crate::policy::{Carry, Trace};
 use crate::screen::Screened;
 use crate::smtp::capability::Capabilities;
@@ -32,8 +34,12 @@ impl<'a> Talk<'a> {
         detail: Detail,
     ) -> Self {
         let ends = explainer.ends(case.client);
-        let peer =
-            Peer { client: ends.client, server: ends.server, names: case.names(), id: "explain".to_owned() };
+        let peer = Peer {
+            client: ends.client,
+            server: ends.server,
+            names: case.names(),
+            id: Id::new(SystemTime::now()),
+        };
         // What the backend offers is not known here, and decides about no recipient.
         let offer = Offer {
             capabilities: Arc::new(Capabilities::conservative()),

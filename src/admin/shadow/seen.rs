@@ -5,8 +5,9 @@ use std::time::SystemTime;
 
 use crate::admin::explain::Case;
 use crate::allowlist::{Order, Test};
+use crate::id::Id;
 use crate::policy::{NameStatus, TlsFacts};
-use crate::report::{Decided, Heard, Id, Outcome, Report, TestResult};
+use crate::report::{Decided, Heard, Outcome, Report, TestResult};
 use crate::screen::Access;
 
 /// A connection as the live policy saw it.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::rig::{Client, GOOD, Server, ends, settings};
+use super::rig::{Client, GOOD, Server, ends, id, settings};
 use crate::handoff::{Backends, Handoff, Health, Identity, Phase, Settings, Trouble};
 
 fn handoff(backends: &Arc<Backends>) -> Handoff {
-    Handoff::new(Arc::clone(backends), ends(), "1".into())
+    Handoff::new(Arc::clone(backends), ends(), id())
 }
 
 fn probed(offers: &str) -> String {

@@ -2,7 +2,7 @@
 
 use tokio::net::TcpListener;
 
-use super::rig::ends;
+use super::rig::{ends, id};
 use crate::dns::{Resolver, Zone};
 use crate::handoff::{Backend, Backends, Identity, Order, Proof, Settings, Trouble, Unavailable};
 use crate::screen::Passed;
@@ -27,7 +27,7 @@ impl Pool {
 
     async fn open(&self) -> Result<Backend, Unavailable> {
         let proof = Passed::for_test();
-        self.backends.open(Proof::Passed(&proof), ends(), None, "1").await
+        self.backends.open(Proof::Passed(&proof), ends(), None, id()).await
     }
 
     /// Which server it is, counted from 0.
@@ -88,6 +88,6 @@ async fn a_server_is_found_by_its_name() {
         Settings { servers: vec![server.parse().unwrap()], identity: Identity::None, ..Settings::default() };
     let backends = Backends::new(&settings, "mx.example").located_by(&Resolver::from_zone(zone));
     let proof = Passed::for_test();
-    let backend = backends.open(Proof::Passed(&proof), ends(), None, "1").await.unwrap();
+    let backend = backends.open(Proof::Passed(&proof), ends(), None, id()).await.unwrap();
     assert_eq!(**backend.server(), *server);
 }

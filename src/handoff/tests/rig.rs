@@ -13,6 +13,7 @@ use crate::dialogue::{
     Settings as DialogueSettings, Step, Waiting,
 };
 use crate::handoff::{Address, Backends, Handoff, Identity, Settings};
+use crate::id::Id;
 use crate::policy::{ClientNames, Effects, Judgement};
 use crate::proxy_protocol::Endpoints;
 use crate::screen::Screened;
@@ -37,6 +38,11 @@ pub(super) fn ends() -> Endpoints {
     Endpoints { client: "192.0.2.7:4242".parse().unwrap(), server: "198.51.100.1:25".parse().unwrap() }
 }
 
+/// What their connection is called.
+pub(super) fn id() -> Id {
+    "0ABCDEFGHJKM".parse().unwrap()
+}
+
 /// Settings for `servers` that need not be told who the client is.
 pub(super) fn settings(servers: &[&Server]) -> Settings {
     Settings {
@@ -53,7 +59,7 @@ pub(super) fn hasty(servers: &[&Server]) -> Settings {
 }
 
 pub(super) fn handoff(settings: &Settings) -> Handoff {
-    Handoff::new(Arc::new(Backends::new(settings, "mx.example")), ends(), "0ABCDEFGHJKM".into())
+    Handoff::new(Arc::new(Backends::new(settings, "mx.example")), ends(), id())
 }
 
 /// A session with a client that every list permits.
@@ -80,8 +86,7 @@ impl Client {
         let lines = ["b", "CHUNKING", "STARTTLS", "8BITMIME"].map(str::to_owned).to_vec();
         let capabilities = Arc::new(Capabilities::from_reply(&Reply::multiline(250, lines)));
         let ends = ends();
-        let peer =
-            Peer { client: ends.client, server: ends.server, names: ClientNames::default(), id: "1".into() };
+        let peer = Peer { client: ends.client, server: ends.server, names: ClientNames::default(), id: id() };
         let (starttls, encryption) = (Starttls::Passthrough, Encryption::Optional);
         let offer = Offer { capabilities, starttls, auth: Auth::Hide, encryption };
         let errors = ErrorSettings { recipient_error_limit: 1000, ..ErrorSettings::default() };

@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncReadExt;
 
-use super::rig::{Client, GOOD, Server, ends, handoff, settings};
+use super::rig::{Client, GOOD, Server, ends, handoff, id, settings};
 use crate::handoff::{Backends, Identity, Phase, Proof, Ready, Settings, Trouble};
 use crate::policy::{Effects, NameStatus, Names, TlsFacts};
 use crate::proxy_protocol::{Header, Origin, Parsed, Tlv, parse};
@@ -286,7 +286,7 @@ async fn header_of(identity: Identity, tls: Option<TlsFacts>) -> Header {
 #[tokio::test]
 async fn the_server_is_told_who_the_client_is() {
     let tls = TlsFacts { protocol: "TLSv1.3".into(), cipher: "TLS_AES_256_GCM_SHA384".into(), bits: 256 };
-    let id = Tlv::unique_id("0ABCDEFGHJKM");
+    let id = Tlv::unique_id(id());
     let v2 = header_of(Identity::ProxyV2, None).await;
     assert_eq!(v2, Header { origin: Origin::Proxied(ends()), tlvs: vec![id.clone()] });
     let secured = header_of(Identity::ProxyV2, Some(tls)).await;
@@ -300,7 +300,7 @@ async fn a_client_that_is_always_let_through_hears_the_servers_own_greeting() {
     let server = Server::start(&["> 220 b ESMTP"]).await;
     let backends = Backends::new(&settings(&[&server]), "mx.example");
     let proof = Passed::for_test();
-    let backend = backends.open(Proof::Passed(&proof), ends(), None, "1").await.unwrap();
+    let backend = backends.open(Proof::Passed(&proof), ends(), None, id()).await.unwrap();
     let Ready { link: mut socket, to_client: mut greeting, .. } = backend.release();
     socket.read_to_end(&mut greeting).await.unwrap();
     assert_eq!(greeting, b"220 b ESMTP\r\n");
@@ -347,7 +347,7 @@ async fn by_xclient_the_client_hears_the_greeting_that_is_meant_for_it() {
     let server = Server::start(&[&[INTRODUCED, told, "\n> 220 hello client"].concat()]).await;
     let backends = Backends::new(&xclient(&server), "mx.example");
     let proof = Passed::for_test();
-    let backend = backends.open(Proof::Passed(&proof), ends(), None, "1").await.unwrap();
+    let backend = backends.open(Proof::Passed(&proof), ends(), None, id()).await.unwrap();
     assert_eq!(backend.release().to_client, b"220 hello client\r\n");
     server.done().await;
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::rig::{Client, ends};
+use super::rig::{Client, ends, id};
 use crate::handoff::{Backends, Handoff, Identity, Settings};
 
 /// What a client does next.
@@ -103,7 +103,7 @@ async fn play(acts: Vec<Act>, server: SocketAddr) {
         ..Settings::default()
     };
     let backends = Backends::new(&settings, "mx.example");
-    let mut handoff = Handoff::new(backends.into(), ends(), "1".into());
+    let mut handoff = Handoff::new(backends.into(), ends(), id());
     let mut client = Client::new();
     client.mail("0@sender");
     let mut told = "FROM:<0@sender>".to_owned();

@@ -6,6 +6,7 @@ use std::process::Command;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
+use super::rig::id;
 use crate::handoff::{Backends, Identity, Proof, Ready, Settings, Trouble};
 use crate::proxy_protocol::Endpoints;
 use crate::screen::Passed;
@@ -30,7 +31,7 @@ async fn a_server_sees_the_client() {
         let ends = Endpoints { client, server: client };
         let proof = Passed::for_test();
         let (opened, accepted) =
-            tokio::join!(backends.open(Proof::Passed(&proof), ends, None, "1"), listener.accept());
+            tokio::join!(backends.open(Proof::Passed(&proof), ends, None, id()), listener.accept());
         let (mut stream, peer) = accepted.unwrap();
         assert_eq!(peer.ip(), client.ip());
 
@@ -71,6 +72,6 @@ async fn a_client_is_not_told_of_in_another_family() {
     let client = "[2001:db8::7]:4242".parse().unwrap();
     let proof = Passed::for_test();
     let ends = Endpoints { client, server: client };
-    let unavailable = backends.open(Proof::Passed(&proof), ends, None, "1").await.unwrap_err();
+    let unavailable = backends.open(Proof::Passed(&proof), ends, None, id()).await.unwrap_err();
     assert_eq!((unavailable.server, unavailable.trouble), (None, Trouble::Unreachable));
 }

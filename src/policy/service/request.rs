@@ -51,7 +51,7 @@ pub(in crate::policy) fn request(stage: Stage, facts: &Facts<'_>, names: &Names,
     tell("recipient", &recipient);
     tell("recipient_count", &count.to_string());
     tell("queue_id", "");
-    tell("instance", facts.instance);
+    tell("instance", &format!("{}.{}", facts.id, facts.transaction));
     tell("size", &size.to_string());
     tell("etrn_domain", facts.etrn.unwrap_or(""));
     tell("stress", "");
@@ -122,12 +122,13 @@ mod tests {
             accepted: 2,
             tls: Some(&tls),
             pipelined: false,
-            instance: "1.2.3",
+            id: "00000000000A".parse().unwrap(),
+            transaction: 3,
         };
         let wanted = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n\
             client_address=2001:db8::1\nclient_name=unknown\nclient_port=1025\nreverse_client_name=claimed.example\n\
             server_address=192.0.2.25\nserver_port=25\nhelo_name=h?\nsender=A b@c.d\nrecipient=R@e.f\n\
-            recipient_count=0\nqueue_id=\ninstance=1.2.3\nsize=123\netrn_domain=\nstress=\nsasl_method=\n\
+            recipient_count=0\nqueue_id=\ninstance=00000000000A.3\nsize=123\netrn_domain=\nstress=\nsasl_method=\n\
             sasl_username=\nsasl_sender=\nccert_subject=\nccert_issuer=\nccert_fingerprint=\n\
             ccert_pubkey_fingerprint=\nencryption_protocol=TLSv1.3\nencryption_cipher=TLS_AES_256_GCM_SHA384\n\
             encryption_keysize=256\ntls_sni=\npolicy_context=inbound\ncompatibility_level=3.6\n";
