@@ -38,7 +38,7 @@ use crate::rate::{self, Rates};
 use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
 use crate::screen::{Access, Candidate, Mode, Passed, Screen, Screened, Verdict, is_gateway_like};
-use crate::smtp::line::{LineBuffer, TooLong};
+use crate::smtp::line::{Line, LineBuffer, TooLong};
 use crate::smtp::reply::Reply;
 use crate::table::{Live, MatchList};
 use crate::tls::{self, Starttls, Stream};
@@ -442,22 +442,16 @@ impl<'a> Visit<'a> {
         mut drained: Pin<&mut WaitForCancellationFuture<'_>>,
         alarm: &mut Alarm,
     ) -> Result<Step, Ended> {
-        let deadline = tokio::time::Instant::now() + self.time_limit();
-        loop {
-            match self.input.next_line(self.site.dialogue.line_length_limit) {
-                Some(Ok(line)) => return Ok(session.line(&line, Waiting::of(self.input.as_slice()))),
-                Some(Err(TooLong)) => return Ok(session.too_long()),
-                None => {}
-            }
-            let Self { stream, input, .. } = self;
-            tokio::select! {
-                biased;
-                read = alarm.until(deadline, read(stream, input)) => match read {
-                    Some(read) => read?,
-                    None => return Ok(session.timed_out()),
-                },
-                () = drained.as_mut() => return Ok(session.shutting_down()),
-            }
+        let (time_limit, length_limit) = (self.time_limit(), self.site.dialogue.line_length_limit);
+        let Self { stream, input, .. } = self;
+        tokio::select! {
+            biased;
+            line = alarm.within(time_limit, line(stream, input, length_limit)) => Ok(match line.transpose()? {
+                Some(Ok(line)) => session.line(&line, Waiting::of(input.as_slice())),
+                Some(Err(TooLong)) => session.too_long(),
+                None => session.timed_out(),
+            }),
+            () = drained.as_mut() => Ok(session.shutting_down()),
         }
     }
 
@@ -529,6 +523,20 @@ impl<'a> Visit<'a> {
         }
         wire::close(&mut self.stream).await;
         Ended(outcome)
+    }
+}
+
+/// The client's next line, if it keeps to `limit`.
+async fn line(
+    stream: &mut Stream,
+    input: &mut LineBuffer,
+    limit: usize,
+) -> Result<Result<Line, TooLong>, Ended> {
+    loop {
+        match input.next_line(limit) {
+            Some(line) => return Ok(line),
+            None => read(stream, input).await?,
+        }
     }
 }
 

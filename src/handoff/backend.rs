@@ -181,11 +181,7 @@ impl Backend {
     /// client: from a server that understands how clients are announced, and in words of policy.
     pub(super) async fn introduce(&mut self, helo: Option<&Helo>) -> Outcome<Option<Reply>> {
         let Some(helo) = helo.filter(|helo| self.helo.as_ref() != Some(helo)) else { return Ok(None) };
-        let verb = match helo.protocol {
-            Protocol::Smtp => "HELO",
-            Protocol::Esmtp => "EHLO",
-        };
-        let reply = self.ask(Phase::Helo, &format!("{verb} {}", helo.name)).await?;
+        let reply = self.ask(Phase::Helo, &helo.command()).await?;
         if !is_done(&reply) {
             let is_policy = !matches!(reply.code(), 500 | 502 | 503);
             return match self.server.capabilities() {

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::Link;
 use super::encryption::NoTls;
@@ -138,7 +138,7 @@ impl Conversation {
     /// Waits for a reply: to the last command, or the greeting.
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
         let Self { link, replies, alarm, .. } = self;
-        let reply = alarm.until(Instant::now() + limit, flushed_reply(link, replies)).await;
+        let reply = alarm.within(limit, flushed_reply(link, replies)).await;
         let reply = reply.ok_or(Trouble::Timeout)??;
         self.asked = false;
         if reply.code() == 421 {

@@ -24,6 +24,14 @@ impl Protocol {
             Self::Esmtp => "ESMTP",
         }
     }
+
+    /// How it is begun.
+    pub fn verb(self) -> Verb {
+        match self {
+            Self::Smtp => Verb::Helo,
+            Self::Esmtp => Verb::Ehlo,
+        }
+    }
 }
 
 /// A client's HELO or EHLO.
@@ -44,7 +52,14 @@ impl Helo {
             _ if character.is_ascii_graphic() => character,
             _ => '?',
         };
-        Self { protocol, name: argument.chars().map(neuter).collect() }
+        let mut name = String::with_capacity(argument.len());
+        name.extend(argument.chars().map(neuter));
+        Self { protocol, name }
+    }
+
+    /// The command as it is replayed to the backend.
+    pub fn command(&self) -> String {
+        [self.protocol.verb().as_str(), " ", &self.name].concat()
     }
 }
 

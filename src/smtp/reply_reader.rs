@@ -72,6 +72,9 @@ impl ReplyReader {
             if self.code.is_some_and(|code| code != line.code) {
                 return Some(Err(BadReply::MixedCodes));
             }
+            if self.texts.is_empty() {
+                self.texts.reserve_exact(unseen.len());
+            }
             line.put_text(&mut self.texts);
             if line.is_last {
                 let reply = Reply::joined(line.code, mem::take(&mut self.texts));

@@ -1,10 +1,10 @@
-//! A deadline that costs next to nothing while all goes well.
+//! A time limit that costs next to nothing while all goes well.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 /// A timer that is set as seldom as it can be: once for a whole conversation, as a rule, because each deadline lies
 /// behind the one before it.
@@ -14,13 +14,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
-    /// What comes of `work`, or nothing if it isn't done by `deadline`.
-    pub async fn until<T>(&mut self, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
+    /// What comes of `work`, or nothing if it isn't done within `limit`. The clock is asked only where it has to wait.
+    pub async fn within<T>(&mut self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let (mut work, mut deadline) = (pin!(work), None);
         poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));
             }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
             let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if sleep.deadline() > deadline {
                 sleep.as_mut().reset(deadline);
@@ -55,7 +56,7 @@ mod tests {
         let start = Instant::now();
         for seconds in [10, 2, 2, 30] {
             let begun = Instant::now();
-            assert_eq!(alarm.until(begun + seconds * SECOND, pending::<()>()).await, None);
+            assert_eq!(alarm.within(seconds * SECOND, pending::<()>()).await, None);
             assert_eq!(begun.elapsed(), seconds * SECOND);
         }
         assert_eq!(start.elapsed(), 44 * SECOND);
@@ -65,9 +66,9 @@ mod tests {
     async fn one_timer_serves_a_conversation() {
         let mut alarm = Alarm::default();
         for _ in 0..100 {
-            assert_eq!(alarm.until(Instant::now() + 10 * SECOND, sleep(SECOND)).await, Some(()));
+            assert_eq!(alarm.within(10 * SECOND, sleep(SECOND)).await, Some(()));
         }
-        assert_eq!(alarm.until(Instant::now(), ready(7)).await, Some(7), "what is there is taken");
-        assert_eq!(alarm.until(Instant::now() + 5 * SECOND, pending::<()>()).await, None);
+        assert_eq!(alarm.within(Duration::ZERO, ready(7)).await, Some(7), "what is there is taken");
+        assert_eq!(alarm.within(5 * SECOND, pending::<()>()).await, None);
     }
 }

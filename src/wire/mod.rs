@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// How much one read can bring.
 const CHUNK: usize = 4096;
@@ -67,7 +67,7 @@ where
         stream.write_all(bytes).await?;
         stream.flush().await
     };
-    let written = Alarm::default().until(Instant::now() + limit, write).await;
+    let written = Alarm::default().within(limit, write).await;
     written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 

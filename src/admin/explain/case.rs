@@ -103,10 +103,7 @@ impl Case {
 
     /// The commands in front of the first RCPT.
     pub(super) fn opening(&self) -> impl Iterator<Item = String> + use<> {
-        let verb = match self.protocol {
-            Protocol::Smtp => "HELO",
-            Protocol::Esmtp => "EHLO",
-        };
+        let verb = self.protocol.verb().as_str();
         let helo = self.helo.as_ref().map(|name| format!("{verb} {name}"));
         let mail = self.from.as_ref().map(|sender| {
             let size = self.size.map_or(String::new(), |size| format!(" SIZE={size}"));
