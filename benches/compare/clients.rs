@@ -109,7 +109,7 @@ impl Talk {
     }
 
     /// Fails if the other side has hung up: who is turned away costs nothing.
-    pub(crate) fn is_held(&mut self) -> io::Result<()> {
+    pub(crate) fn ensure_held(&mut self) -> io::Result<()> {
         loop {
             match self.stream.try_read_buf(&mut self.heard) {
                 Ok(0) => return Err(io::Error::other(String::from_utf8_lossy(&self.heard))),

@@ -464,7 +464,7 @@ async fn memory_held(contender: Contender, count: usize) -> io::Result<Row> {
     let each = (memory() - before) / 1024.0 / count as f64;
     talks.extend(first);
     for talk in &mut talks {
-        talk.is_held().map_err(|error| io::Error::other(format!("{}: {error}", contender.name)))?;
+        talk.ensure_held().map_err(|error| io::Error::other(format!("{}: {error}", contender.name)))?;
     }
     Ok(Row { name: format!("{}, {count} held", contender.name), samples: vec![each] })
 }

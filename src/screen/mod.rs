@@ -75,6 +75,8 @@ pub struct Screen {
     mynetworks: Arc<Live<MatchList>>,
     dnsbl: Dnsbl,
     rechecks: Arc<Rechecks>,
+    /// The tests that are on.
+    tests: Vec<Test>,
     /// What tempts early talkers; empty for nothing.
     teaser: String,
     /// What completes a greeting that ends in a refusal.
@@ -116,6 +118,7 @@ impl Screen {
         };
         let greeting = format!("{hostname} ESMTP");
         Ok(Self {
+            tests: tests_in_use(&settings, &lists),
             teaser: settings.greet_banner.clone().unwrap_or_else(|| greeting.clone()),
             greeting,
             settings: Arc::new(settings),
@@ -214,7 +217,7 @@ impl Screen {
         if silence == Silence::Tested || dnsbl {
             return ControlFlow::Continue(ToDo { silence, dnsbl });
         }
-        if case.is_known(&self.tests_in_use()) {
+        if case.is_known(&self.tests) {
             case.note(Finding::Known);
         }
         ControlFlow::Break(Fate::GoOn)
@@ -293,27 +296,18 @@ impl Screen {
     /// Closes a case.
     fn verdict(&self, fate: Fate, case: Case<'_>) -> Verdict {
         match fate {
-            Fate::GoOn | Fate::Decided => {
-                Verdict::Converse(case.screened(&self.settings, &self.tests_in_use()))
-            }
+            Fate::GoOn | Fate::Decided => Verdict::Converse(case.screened(&self.settings, &self.tests)),
             Fate::HungUp => Verdict::HungUp,
             Fate::Refused(reply) => Verdict::Refuse(reply),
         }
     }
+}
 
-    /// The tests that are on.
-    fn tests_in_use(&self) -> Vec<Test> {
-        let mut tests = Vec::with_capacity(Test::ALL.len());
-        if !self.settings.greet_wait.is_zero() {
-            tests.push(Test::Pregreet);
-        }
-        if !self.dnsbl.lists.is_empty() {
-            tests.push(Test::Dnsbl);
-        }
-        tests
-            .extend(self.settings.deep_tests().iter().filter(|(_, deep)| deep.enable).map(|(test, _)| *test));
-        tests
-    }
+fn tests_in_use(settings: &Settings, dnsbl: &Dnsbl) -> Vec<Test> {
+    let pregreet = (!settings.greet_wait.is_zero()).then_some(Test::Pregreet);
+    let dnsbl = (!dnsbl.lists.is_empty()).then_some(Test::Dnsbl);
+    let deep = settings.deep_tests().into_iter().filter(|(_, deep)| deep.enable).map(|(test, _)| test);
+    pregreet.into_iter().chain(dnsbl).chain(deep).collect()
 }
 
 /// Whether `address` may be that of a gateway instead of a client's own: private, shared, link-local or loopback
