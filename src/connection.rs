@@ -12,11 +12,12 @@ mod message;
 mod pair;
 mod rates;
 mod starttls;
+mod talk;
 
 use std::future::ready;
 use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -25,26 +26,27 @@ use ipnet::IpNet;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::future::FutureExt;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::sync::CancellationToken;
 
 use crate::allowlist::{Allowlist, Key, Presence, Record};
-use crate::dialogue::{self, Auth, Checked, Passthrough, Peer, Released, Session, Step, Waiting};
+use crate::dialogue::{self, Auth, Peer, Session};
 use crate::dns::Resolver;
-use crate::handoff::{Backends, Handoff, Proof, Ready, Unavailable};
+use crate::handoff::{Backends, Handoff, Proof, Ready};
 use crate::limits::{self, Pressure, Seat, State};
-use crate::policy::{Carry, ClientNames, Judgement, Names, Policy, Trace};
+use crate::policy::{ClientNames, Names, Policy};
 use crate::proxy_protocol::{self, Header, Origin, Parsed};
 use crate::rate::{self, Rates};
-use crate::relay::{self, Early, Inspect};
+use crate::relay::{self, Early};
 use crate::report::{HandOff, Outcome, Report};
-use crate::screen::{Access, Candidate, Mode, Passed, Screen, Screened, Verdict, is_gateway_like};
-use crate::smtp::line::{Line, LineBuffer, TooLong};
+use crate::screen::{Access, Candidate, Passed, Screen, Screened, Verdict, is_gateway_like};
+use crate::smtp::line::LineBuffer;
 use crate::smtp::reply::Reply;
 use crate::table::{Live, MatchList};
 use crate::tls::{self, Starttls, Stream};
-use crate::wire::{self, Alarm};
+use crate::wire;
 
 use pair::Pair;
+use talk::Talked;
 
 /// All that a connection meets on its way. A reload makes a new one; running connections keep theirs.
 pub struct Site {
@@ -141,16 +143,6 @@ enum Guest {
     Client,
     /// A trusted proxy's own, to see whether we are alive.
     Proxy,
-}
-
-/// How a dialogue ended, where the client did not go away by itself.
-enum Talked {
-    /// A message is to be handed over.
-    Released(Released),
-    /// The session is to be handed over.
-    Passthrough(Passthrough),
-    /// Nothing is.
-    Closed,
 }
 
 /// The connection is over, and this is what it came to. Travels by `?`: nothing behind it can be said or done.
@@ -349,138 +341,12 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Asks, says and reads what the session wants, until there is something to hand over or nothing more to say.
-    async fn talk(
-        mut self: Box<Self>,
-        session: &mut Session,
-        handoff: &mut Handoff,
-        place: &rate::Connection,
-    ) -> Result<(Box<Self>, Talked), Ended> {
-        let site = self.site;
-        let mut carry = Carry::default();
-        if site.dialogue.wants_names() {
-            Box::pin(site.policy.names(&session.peer().names, self.client())).await;
-        }
-        // Registered and set once, not for every line.
-        let (mut drained, mut alarm) = (pin!(self.drain.cancelled()), Alarm::default());
-        let mut step = session.greet();
-        loop {
-            self.note(session);
-            step = match step {
-                Step::Judge(pending) => match self.within_rates(place, pending.stage()).await {
-                    Err(exceeded) if site.dialogue.mode == Mode::Enforce => {
-                        let reply = exceeded.reply(&site.dialogue.hostname);
-                        self.report.exceeded(exceeded);
-                        session.limited(&pending, reply)
-                    }
-                    within => {
-                        if let Err(exceeded) = within {
-                            self.report.tolerated(exceeded);
-                        }
-                        let judgement = if site.policy.is_silent_at(pending.stage()) {
-                            Judgement::default()
-                        } else {
-                            let facts = pending.facts(session);
-                            let trace = &mut Trace::off();
-                            let judging = site.policy.judge(pending.stage(), &facts, &mut carry, trace);
-                            let mut judgement = Box::pin(judging).await;
-                            self.report.consulted(std::mem::take(&mut judgement.consulted));
-                            judgement
-                        };
-                        session.decided(pending, judgement)
-                    }
-                },
-                Step::Forward(checked) => {
-                    let names = &session.peer().names;
-                    match Box::pin(self.hand_over(handoff, &checked, names)).await {
-                        Ok(reply) => {
-                            if reply.is_positive() {
-                                self.report.accepted(&checked);
-                            }
-                            session.answered(checked, reply)
-                        }
-                        Err(Unavailable { .. }) => session.unavailable(checked),
-                    }
-                }
-                Step::Reply { reply, delay } => {
-                    self.say(&[reply], delay).await?;
-                    self.next(session, drained.as_mut(), &mut alarm).await?
-                }
-                Step::StartTls(reply) => {
-                    self.say(&[reply], None).await?;
-                    self = Box::pin(self.secured(session, handoff)).await?;
-                    carry.secured();
-                    self.next(session, drained.as_mut(), &mut alarm).await?
-                }
-                Step::Relay(released) if site.relay.inspect == Inspect::Transaction => {
-                    Box::pin(self.message(session, handoff, &released)).await?
-                }
-                Step::Relay(released) => return Ok((self, Talked::Released(released))),
-                Step::Passthrough(passthrough) => return Ok((self, Talked::Passthrough(passthrough))),
-                Step::Close { replies, delay } => {
-                    self.say(&replies, delay).await?;
-                    wire::close(&mut self.stream).await;
-                    return Ok((self, Talked::Closed));
-                }
-            };
-        }
-    }
-
-    /// Tells the report what the session has found out.
-    fn note(&mut self, session: &mut Session) {
-        self.report.named(session.peer().names.found());
-        session.take_findings().into_iter().for_each(|finding| self.report.dialogue(finding));
-        if has_passed(session) {
-            self.report.passed(session.screened().history());
-        }
-    }
-
-    /// The session's next line, or what the lack of one means.
-    async fn next(
-        &mut self,
-        session: &mut Session,
-        mut drained: Pin<&mut WaitForCancellationFuture<'_>>,
-        alarm: &mut Alarm,
-    ) -> Result<Step, Ended> {
-        let (time_limit, length_limit) = (self.time_limit(), self.site.dialogue.line_length_limit);
-        let Self { stream, input, .. } = self;
-        tokio::select! {
-            biased;
-            line = alarm.within(time_limit, line(stream, input, length_limit)) => Ok(match line.transpose()? {
-                Some(Ok(line)) => session.line(&line, Waiting::of(input.as_slice())),
-                Some(Err(TooLong)) => session.too_long(),
-                None => session.timed_out(),
-            }),
-            () = drained.as_mut() => Ok(session.shutting_down()),
-        }
-    }
-
     /// The client's names, where a backend is told them.
     async fn names_for_backend<'n>(&self, names: &'n ClientNames) -> Option<&'n Names> {
         if !self.site.backends.wants_names() {
             return None;
         }
         Some(names.of(self.client(), &self.site.resolver).await)
-    }
-
-    /// Asks the backend for a recipient; the first one opens it.
-    async fn hand_over(
-        &mut self,
-        handoff: &mut Handoff,
-        checked: &Checked,
-        names: &ClientNames,
-    ) -> Result<Reply, Unavailable> {
-        if self.seat.state() != State::Relay && self.seat.relay(&self.site.limits).is_err() {
-            return Err(Unavailable::full());
-        }
-        if let Some(names) = self.names_for_backend(names).await {
-            handoff.named(names);
-        }
-        let begun = Instant::now();
-        let answer = handoff.recipient(checked).await;
-        let server = answer.as_ref().ok().and_then(|_| handoff.server()).cloned();
-        self.report.handed_over(HandOff { server, took: begun.elapsed() });
-        answer
     }
 
     fn client(&self) -> IpAddr {
@@ -526,31 +392,12 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// The client's next line, if it keeps to `limit`.
-async fn line(
-    stream: &mut Stream,
-    input: &mut LineBuffer,
-    limit: usize,
-) -> Result<Result<Line, TooLong>, Ended> {
-    loop {
-        match input.next_line(limit) {
-            Some(line) => return Ok(line),
-            None => read(stream, input).await?,
-        }
-    }
-}
-
 /// Takes in what the client has sent.
 async fn read(stream: &mut Stream, input: &mut LineBuffer) -> Result<(), Ended> {
     match wire::fill(stream, |bytes| input.push(bytes)).await {
         Ok(0) | Err(_) => Err(Ended(Outcome::HungUp)),
         Ok(_) => Ok(()),
     }
-}
-
-/// Whether the client has passed every test that it was held to.
-fn has_passed(session: &Session) -> bool {
-    !session.has_failed() && session.passed().len() == session.screened().deep().len()
 }
 
 /// Notes for next time what the client has passed, or that it has failed.
