@@ -4,9 +4,13 @@
 //! had the occasion to fail. Which of the tests a session is held to, and what a failure does, the screen has said.
 
 use crate::allowlist::Test;
-use crate::screen::Action;
+use crate::screen::{Action, Consequence, Failure};
 use crate::smtp::command::Verb;
+use crate::smtp::line::{Ending, Line};
 
+use super::finding::{Finding, excerpt};
+use super::session::{Offered, Session};
+use super::step::{Step, Waiting};
 use super::tables::Tables;
 
 /// The deep tests of one session.
@@ -84,6 +88,67 @@ impl DeepTests {
     }
 }
 
+impl Session {
+    /// Holds a line against the deep tests, whatever it says.
+    pub(super) fn deep_tests(
+        &mut self,
+        line: &Line,
+        verb: Option<Verb>,
+        waiting: Waiting<'_>,
+    ) -> Option<Step> {
+        if line.ending == Ending::BareLf && self.deep.watches(Test::BareNewline) {
+            let finding = Finding::BareNewline { line: excerpt(&line.text) };
+            if let Some(step) = self.failed(&Failure::BareNewline, finding) {
+                return Some(step);
+            }
+        }
+        if self.deep.watches(Test::NonSmtpCommand) && is_non_smtp(&line.text, &self.settings.tables) {
+            let (word, rest) = first_word(&line.text);
+            let finding =
+                Finding::NonSmtpCommand { after: self.after, word: excerpt(word), rest: excerpt(rest) };
+            if let Some(step) = self.failed(&Failure::NonSmtpCommand, finding) {
+                return Some(step);
+            }
+        }
+        self.pipelining_test(line, verb, waiting)
+    }
+
+    /// A client that was not told of PIPELINING must wait for every reply; one that was, for those of the commands
+    /// that end a group (RFC 2920 §3.1). Behind BDAT stands content, which nothing needs to wait with.
+    fn pipelining_test(&mut self, line: &Line, verb: Option<Verb>, waiting: Waiting<'_>) -> Option<Step> {
+        let Waiting::Bytes(waiting) = waiting else { return None };
+        let ends_group = matches!(verb, Some(Verb::Helo | Verb::Ehlo | Verb::Data | Verb::Noop | Verb::Vrfy));
+        if verb == Some(Verb::Bdat) || (self.pipelining == Offered::Yes && !ends_group) {
+            return None;
+        }
+        self.pipelined = true;
+        if !self.deep.watches(Test::Pipelining) {
+            return None;
+        }
+        let (verb, _) = first_word(&line.text);
+        let finding = Finding::Pipelining { verb: excerpt(verb), waiting: excerpt(waiting) };
+        self.failed(&Failure::Pipelining, finding)
+    }
+
+    /// A deep test was failed: tells of it once, and does what its action says.
+    fn failed(&mut self, failure: &Failure, finding: Finding) -> Option<Step> {
+        let test = failure.test()?;
+        let action = self.deep.fail(test)?;
+        self.findings.extend([finding, Finding::Failed { test, action }]);
+        match action.consequence(failure) {
+            Consequence::GoOn => None,
+            Consequence::Stand(reply) => {
+                self.standing.get_or_insert(reply);
+                None
+            }
+            Consequence::Refuse(reply) => {
+                self.standing.get_or_insert(reply.clone());
+                Some(self.close(vec![reply]))
+            }
+        }
+    }
+}
+
 /// The first word of a line and what stands behind it.
 pub(super) fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
     let line = line.trim_ascii_start();
@@ -93,7 +158,7 @@ pub(super) fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Whether a line is no SMTP at all: a header field, another protocol, or bytes that are no text.
-pub(super) fn is_non_smtp(line: &[u8], tables: &Tables) -> bool {
+fn is_non_smtp(line: &[u8], tables: &Tables) -> bool {
     let (word, _) = first_word(line);
     let Ok(word) = std::str::from_utf8(word) else { return true };
     if Verb::of(word).is_some() {

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use crate::allowlist::Test;
 use crate::id::Id;
 use crate::policy::{ClientNames, Effects, Facts, TlsFacts};
-use crate::screen::{Consequence, Failure, Screened};
+use crate::screen::Screened;
 use crate::smtp::address::PathSyntax;
 use crate::smtp::command::{Command, Verb};
 use crate::smtp::envelope::{Helo, Mail, Protocol, Rcpt};
-use crate::smtp::line::{Ending, Line};
+use crate::smtp::line::Line;
 use crate::smtp::reply::Reply;
 
 use super::commands;
 use super::deep::{self, DeepTests};
 use super::errors::{Class, Errors};
-use super::finding::{After, Finding, RefusedBy, excerpt};
+use super::finding::{After, Finding, RefusedBy};
 use super::settings::{Offer, Settings};
 use super::step::{Awaited, Pending, Step, Waiting};
 
@@ -271,60 +271,6 @@ impl Session {
             pipelined: self.pipelined,
             id: self.peer.id,
             transaction: self.transactions,
-        }
-    }
-
-    /// Holds a line against the deep tests, whatever it says.
-    fn deep_tests(&mut self, line: &Line, verb: Option<Verb>, waiting: Waiting<'_>) -> Option<Step> {
-        if line.ending == Ending::BareLf && self.deep.watches(Test::BareNewline) {
-            let finding = Finding::BareNewline { line: excerpt(&line.text) };
-            if let Some(step) = self.failed(&Failure::BareNewline, finding) {
-                return Some(step);
-            }
-        }
-        if self.deep.watches(Test::NonSmtpCommand) && deep::is_non_smtp(&line.text, &self.settings.tables) {
-            let (word, rest) = deep::first_word(&line.text);
-            let finding =
-                Finding::NonSmtpCommand { after: self.after, word: excerpt(word), rest: excerpt(rest) };
-            if let Some(step) = self.failed(&Failure::NonSmtpCommand, finding) {
-                return Some(step);
-            }
-        }
-        self.pipelining_test(line, verb, waiting)
-    }
-
-    /// A client that was not told of PIPELINING must wait for every reply; one that was, for those of the commands
-    /// that end a group (RFC 2920 §3.1). Behind BDAT stands content, which nothing needs to wait with.
-    fn pipelining_test(&mut self, line: &Line, verb: Option<Verb>, waiting: Waiting<'_>) -> Option<Step> {
-        let Waiting::Bytes(waiting) = waiting else { return None };
-        let ends_group = matches!(verb, Some(Verb::Helo | Verb::Ehlo | Verb::Data | Verb::Noop | Verb::Vrfy));
-        if verb == Some(Verb::Bdat) || (self.pipelining == Offered::Yes && !ends_group) {
-            return None;
-        }
-        self.pipelined = true;
-        if !self.deep.watches(Test::Pipelining) {
-            return None;
-        }
-        let (verb, _) = deep::first_word(&line.text);
-        let finding = Finding::Pipelining { verb: excerpt(verb), waiting: excerpt(waiting) };
-        self.failed(&Failure::Pipelining, finding)
-    }
-
-    /// A deep test was failed: tells of it once, and does what its action says.
-    fn failed(&mut self, failure: &Failure, finding: Finding) -> Option<Step> {
-        let test = failure.test()?;
-        let action = self.deep.fail(test)?;
-        self.findings.extend([finding, Finding::Failed { test, action }]);
-        match action.consequence(failure) {
-            Consequence::GoOn => None,
-            Consequence::Stand(reply) => {
-                self.standing.get_or_insert(reply);
-                None
-            }
-            Consequence::Refuse(reply) => {
-                self.standing.get_or_insert(reply.clone());
-                Some(self.close(vec![reply]))
-            }
         }
     }
 
