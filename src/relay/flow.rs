@@ -24,27 +24,41 @@ const BULK_AFTER: u8 = 2;
 const CHATTER_AFTER: u8 = 3;
 const SMALL: usize = 16 * 1024;
 
-/// A stream of either side, and the socket that it is, where it is one.
-pub(super) struct Leg<S> {
-    stream: S,
-    socket: fn(&S) -> Option<&Socket>,
+/// Either side of a relay.
+pub(super) trait Leg {
+    /// What bytes come from and go to.
+    type Stream: AsyncRead + AsyncWrite + Unpin;
+
+    fn stream(&mut self) -> &mut Self::Stream;
+
+    /// The socket that it is, where the kernel can splice.
+    fn as_socket(&self) -> Option<&Socket>;
 }
 
-impl Leg<Socket> {
-    /// A socket, which the kernel can splice.
-    pub(super) fn socket(socket: Socket) -> Self {
-        Self { stream: socket, socket: |socket| Some(socket) }
+impl Leg for Socket {
+    type Stream = Self;
+
+    fn stream(&mut self) -> &mut Self {
+        self
+    }
+
+    fn as_socket(&self) -> Option<&Socket> {
+        Some(self)
     }
 }
 
-impl<S> Leg<S> {
-    /// A stream whose bytes only we can move.
-    pub(super) fn opaque(stream: S) -> Self {
-        Self { stream, socket: |_| None }
+/// A stream whose bytes only we can move.
+pub(super) struct Opaque<S>(pub(super) S);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Leg for Opaque<S> {
+    type Stream = S;
+
+    fn stream(&mut self) -> &mut S {
+        &mut self.0
     }
 
-    pub(super) fn as_socket(&self) -> Option<&Socket> {
-        (self.socket)(&self.stream)
+    fn as_socket(&self) -> Option<&Socket> {
+        None
     }
 }
 
@@ -71,8 +85,15 @@ pub(super) struct Flow {
 /// back-pressure reaches the source, and the bytes of a buffer never mix with those of a pipe.
 enum Hold {
     Nothing,
-    Bytes(Held),
+    /// Boxed: most flows hold nothing, and thousands wait.
+    Bytes(Box<Held>),
     Pipe(Lease),
+}
+
+impl Hold {
+    fn of(bytes: impl Into<Box<[u8]>>) -> Self {
+        Held::new(bytes).map_or(Self::Nothing, |held| Self::Bytes(Box::new(held)))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +135,7 @@ impl Flow {
     }
 
     fn new(early: Vec<u8>, gait: Gait) -> Self {
-        let hold = Held::new(early).map_or(Hold::Nothing, Hold::Bytes);
-        Self { hold, phase: Phase::Open, gait, moved: Moved::default(), unflushed: false }
+        Self { hold: Hold::of(early), phase: Phase::Open, gait, moved: Moved::default(), unflushed: false }
     }
 
     /// What has reached the sink.
@@ -140,24 +160,20 @@ impl Flow {
     }
 
     /// Moves what can be moved; ready when the source has finished and the sink has been told.
-    pub(super) fn poll<S, T>(
+    pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        source: &mut Leg<S>,
-        sink: &mut Leg<T>,
+        source: &mut impl Leg,
+        sink: &mut impl Leg,
         means: Means<'_>,
-    ) -> Poll<Result<(), Fault>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-        T: AsyncRead + AsyncWrite + Unpin,
-    {
+    ) -> Poll<Result<(), Fault>> {
         for _ in 0..ROUNDS {
             ready!(self.poll_release(cx, sink)).map_err(|error| Fault::Sink(error.kind()))?;
             match self.phase {
                 Phase::Open => {}
                 Phase::Ended => {
                     // A peer that is gone can not be told; its own direction will show it.
-                    let _ = ready!(Pin::new(&mut sink.stream).poll_shutdown(cx));
+                    let _ = ready!(Pin::new(sink.stream()).poll_shutdown(cx));
                     self.phase = Phase::Finished;
                     return Poll::Ready(Ok(()));
                 }
@@ -177,15 +193,12 @@ impl Flow {
     }
 
     /// Brings what is held to the sink; ready when nothing is held.
-    fn poll_release<T>(&mut self, cx: &mut Context<'_>, sink: &mut Leg<T>) -> Poll<io::Result<()>>
-    where
-        T: AsyncWrite + Unpin,
-    {
+    fn poll_release(&mut self, cx: &mut Context<'_>, sink: &mut impl Leg) -> Poll<io::Result<()>> {
         loop {
             match &mut self.hold {
                 Hold::Nothing => return Poll::Ready(Ok(())),
                 Hold::Bytes(held) => {
-                    let written = ready!(poll_write(cx, &mut sink.stream, held.rest()))?;
+                    let written = ready!(poll_write(cx, sink.stream(), held.rest()))?;
                     held.advance(written);
                     self.moved.copied += written as u64;
                     self.unflushed = true;
@@ -213,23 +226,19 @@ impl Flow {
     }
 
     /// Reads into the worker's scratch and writes on at once; what the sink does not take is held.
-    fn poll_copy<S, T>(
+    fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
-        source: &mut Leg<S>,
-        sink: &mut Leg<T>,
-    ) -> Poll<Result<(), Fault>>
-    where
-        S: AsyncRead + Unpin,
-        T: AsyncWrite + Unpin,
-    {
+        source: &mut impl Leg,
+        sink: &mut impl Leg,
+    ) -> Poll<Result<(), Fault>> {
         let appetite = match self.gait {
             Gait::Copy { full: 0 } => Appetite::Portion,
             _ => Appetite::Bulk,
         };
         with_scratch(appetite, |scratch| {
             let mut buf = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut source.stream).poll_read(cx, &mut buf))
+            ready!(Pin::new(source.stream()).poll_read(cx, &mut buf))
                 .map_err(|error| Fault::Source(error.kind()))?;
             let mut bytes: &[u8] = buf.filled();
             if bytes.is_empty() {
@@ -239,14 +248,14 @@ impl Flow {
             self.gait = self.gait.after_read(bytes.len());
             self.unflushed = true;
             while !bytes.is_empty() {
-                match poll_write(cx, &mut sink.stream, bytes) {
+                match poll_write(cx, sink.stream(), bytes) {
                     Poll::Ready(Ok(written)) => {
                         self.moved.copied += written as u64;
                         bytes = bytes.get(written..).unwrap_or_default();
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::Sink(error.kind()))),
                     Poll::Pending => {
-                        self.hold = Held::new(bytes).map_or(Hold::Nothing, Hold::Bytes);
+                        self.hold = Hold::of(bytes);
                         break;
                     }
                 }
@@ -281,12 +290,9 @@ impl Flow {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_flush<T>(&mut self, cx: &mut Context<'_>, sink: &mut Leg<T>) -> Poll<io::Result<()>>
-    where
-        T: AsyncWrite + Unpin,
-    {
+    fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &mut impl Leg) -> Poll<io::Result<()>> {
         if self.unflushed {
-            ready!(Pin::new(&mut sink.stream).poll_flush(cx))?;
+            ready!(Pin::new(sink.stream()).poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
@@ -296,7 +302,7 @@ impl Flow {
     fn salvage(&mut self, error: &io::Error) -> io::Result<()> {
         self.refuse(error);
         if let Hold::Pipe(lease) = std::mem::replace(&mut self.hold, Hold::Nothing) {
-            self.hold = Held::new(lease.salvage()?).map_or(Hold::Nothing, Hold::Bytes);
+            self.hold = Hold::of(lease.salvage()?);
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::wire::Socket;
-use flow::{Fault, Flow, Leg, Means, ROUNDS};
+use flow::{Fault, Flow, Leg, Means, Opaque, ROUNDS};
 use pipe::POOL;
 
 /// Relays until both sides have finished, one breaks, neither moves for the idle timeout, or `stop` is ready.
@@ -50,8 +50,8 @@ pub fn splice(
 ) -> impl Future<Output = Transfer> {
     let flow = if settings.max_pipes == 0 { Flow::copied } else { Flow::spliced };
     let relay = Relay {
-        client: Leg::socket(client.into()),
-        backend: Leg::socket(backend),
+        client: Socket::from(client),
+        backend,
         up: flow(early.to_backend),
         down: flow(early.to_client),
         first: None,
@@ -73,8 +73,8 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let relay = Relay {
-        client: Leg::opaque(client),
-        backend: Leg::opaque(backend),
+        client: Opaque(client),
+        backend: Opaque(backend),
         up: Flow::copied(early.to_backend),
         down: Flow::copied(early.to_client),
         first: None,
@@ -101,8 +101,8 @@ pin_project! {
 
 impl<C, B, S> Future for Running<'_, C, B, S>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    C: Leg,
+    B: Leg,
     S: Future<Output = ()>,
 {
     type Output = Transfer;
@@ -128,8 +128,8 @@ where
 }
 
 struct Relay<C, B> {
-    client: Leg<C>,
-    backend: Leg<B>,
+    client: C,
+    backend: B,
     up: Flow,
     down: Flow,
     /// Who finished first.
@@ -138,11 +138,7 @@ struct Relay<C, B> {
     broken: Option<(Side, io::ErrorKind)>,
 }
 
-impl<C, B> Relay<C, B>
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
-{
+impl<C: Leg, B: Leg> Relay<C, B> {
     fn run<S>(self, settings: &Settings, stop: S) -> Running<'_, C, B, S> {
         let alarm = sleep(settings.idle_timeout);
         Running { relay: self, settings, stop, alarm, last: Instant::now() }

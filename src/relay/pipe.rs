@@ -26,7 +26,8 @@ pub(super) static POOL: Pool = Pool::new();
 
 /// Pipes that exist, and those of them that wait for use.
 pub(super) struct Pool {
-    idle: Mutex<Vec<Pipe>>,
+    #[expect(clippy::vec_box, reason = "leased as they are kept")]
+    idle: Mutex<Vec<Box<Pipe>>>,
     live: AtomicUsize,
     limited: AtomicU64,
 }
@@ -59,11 +60,11 @@ impl Pool {
             }
             return None;
         };
-        Some(Lease { pipe: Some(pipe), held: 0, pool: self })
+        Some(Lease(Some(pipe)))
     }
 
     /// The pipe that was given back last, its pages still warm. One of another size, from before a reload, is closed.
-    fn reuse(&self, size: usize) -> Option<Pipe> {
+    fn reuse(&self, size: usize) -> Option<Box<Pipe>> {
         loop {
             let pipe = self.idle.lock().pop()?;
             if pipe.asked == size {
@@ -73,17 +74,17 @@ impl Pool {
         }
     }
 
-    fn open(&self, size: usize, max: usize) -> Option<Pipe> {
+    fn open(&'static self, size: usize, max: usize) -> Option<Box<Pipe>> {
         let one_more = |live| (live < max).then_some(live + 1);
         self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        let pipe = Pipe::open(size);
+        let pipe = Pipe::open(size, self);
         if pipe.is_none() {
             self.live.fetch_sub(1, Ordering::Relaxed);
         }
-        pipe
+        pipe.map(Box::new)
     }
 
-    fn close(&self, pipe: Pipe) {
+    fn close(&self, pipe: Box<Pipe>) {
         drop(pipe);
         self.live.fetch_sub(1, Ordering::Relaxed);
     }
@@ -94,31 +95,29 @@ struct Pipe {
     write: OwnedFd,
     /// The size that it was opened with; the kernel rounds up.
     asked: usize,
+    /// Bytes in it.
+    held: usize,
+    pool: &'static Pool,
 }
 
 impl Pipe {
-    fn open(size: usize) -> Option<Self> {
+    fn open(size: usize, pool: &'static Pool) -> Option<Self> {
         let (read, write) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).ok()?;
         // EPERM past the quota; what counts is what the pipe holds now.
         let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(i32::try_from(size).unwrap_or(i32::MAX)));
         let holds = fcntl(&write, FcntlArg::F_GETPIPE_SZ).ok()?;
         let is_worthwhile = usize::try_from(holds).ok()? >= size.min(WORTHWHILE);
-        is_worthwhile.then_some(Self { read, write, asked: size })
+        is_worthwhile.then_some(Self { read, write, asked: size, held: 0, pool })
     }
 }
 
-/// A pipe in use.
-pub(super) struct Lease {
-    /// There until the lease ends.
-    pipe: Option<Pipe>,
-    held: usize,
-    pool: &'static Pool,
-}
+/// A pipe in use, which is there until the lease ends. Of one word: thousands of flows have room for it and use none.
+pub(super) struct Lease(Option<Box<Pipe>>);
 
 impl Lease {
     /// Whether every byte that went in has come out.
     pub(super) fn is_empty(&self) -> bool {
-        self.held == 0
+        self.0.as_ref().is_none_or(|pipe| pipe.held == 0)
     }
 
     /// Splices from a socket into the empty pipe: how many bytes, 0 at the end of the stream.
@@ -127,9 +126,9 @@ impl Lease {
     /// never filled twice.
     pub(super) fn fill(&mut self, from: BorrowedFd<'_>) -> io::Result<usize> {
         debug_assert!(self.is_empty());
-        let Some(pipe) = &self.pipe else { return Ok(0) };
+        let Some(pipe) = &mut self.0 else { return Ok(0) };
         let moved = retried(|| splice(from, None, &pipe.write, None, MOST, SpliceFFlags::SPLICE_F_NONBLOCK))?;
-        self.held += moved;
+        pipe.held += moved;
         Ok(moved)
     }
 
@@ -138,22 +137,23 @@ impl Lease {
     /// Never with SPLICE_F_MORE: it holds the last part of a message back for 200 ms, TCP_NODELAY or not.
     pub(super) fn drain(&mut self, to: BorrowedFd<'_>) -> io::Result<usize> {
         debug_assert!(!self.is_empty());
-        let Some(pipe) = &self.pipe else { return Ok(0) };
+        let Some(pipe) = &mut self.0 else { return Ok(0) };
         let moved = retried(|| splice(&pipe.read, None, to, None, MOST, SpliceFFlags::SPLICE_F_NONBLOCK))?;
-        self.held -= moved;
+        pipe.held -= moved;
         Ok(moved)
     }
 
     /// Reads the pipe out, for a kernel that would splice into it and then not out of it.
     pub(super) fn salvage(mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.held];
+        let Some(pipe) = &mut self.0 else { return Ok(Vec::new()) };
+        let mut bytes = vec![0; pipe.held];
         let mut at = 0;
-        while let (Some(pipe), Some(rest)) = (&self.pipe, bytes.get_mut(at..)) {
+        while let Some(rest) = bytes.get_mut(at..) {
             match retried(|| read(&pipe.read, rest))? {
                 0 => break,
                 read => {
                     at += read;
-                    self.held -= read;
+                    pipe.held -= read;
                 }
             }
         }
@@ -163,11 +163,12 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(pipe) = self.pipe.take() else { return };
-        if self.is_empty() {
-            self.pool.idle.lock().push(pipe);
+        let Some(pipe) = self.0.take() else { return };
+        let pool = pipe.pool;
+        if pipe.held == 0 {
+            pool.idle.lock().push(pipe);
         } else {
-            self.pool.close(pipe);
+            pool.close(pipe);
         }
     }
 }
@@ -253,7 +254,7 @@ mod tests {
         drop(pool.lease(SIZE, 9).unwrap());
         let lease = pool.lease(2 * SIZE, 1).unwrap();
         assert_eq!(pool.live(), 1);
-        assert!(lease.pipe.as_ref().is_some_and(|pipe| pipe.asked == 2 * SIZE));
+        assert!(lease.0.as_ref().is_some_and(|pipe| pipe.asked == 2 * SIZE));
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub(super) fn of(report: &Report) -> String {
         server_port: ends.server.port(),
         stage: report.stage().as_str(),
         duration: seconds(report.duration().unwrap_or_default()),
-        waited: report.waited.map(seconds),
+        waited: report.waited().map(seconds),
         passed: report.history.map(|history| match history {
             History::New => "new",
             History::Old => "old",

@@ -59,12 +59,14 @@ pub struct Report {
     is_scored: bool,
     /// What came of it, where that is more than that nobody lists the client.
     score: Option<Box<Score>>,
-    waited: Option<Duration>,
+    /// In milliseconds.
+    waited: Option<u32>,
     offence: Option<Outcome>,
     would: Option<Outcome>,
     history: Option<History>,
     end: Option<Box<End>>,
     talk: Option<Box<Talk>>,
+    joined: Option<Box<Joined>>,
     heard: Option<Box<Heard>>,
 }
 
@@ -87,6 +89,11 @@ struct Talk {
     recipients: Vec<String>,
     accepted: u32,
     tls: Option<Box<TlsFacts>>,
+}
+
+/// What comes of client and backend together.
+#[derive(Debug, Default)]
+struct Joined {
     handoff: Option<HandOff>,
     /// Boxed: while a relay lasts there is none.
     transfer: Option<Box<Transfer>>,
@@ -117,6 +124,7 @@ impl Report {
             history: None,
             end: None,
             talk: None,
+            joined: None,
             heard: None,
         }
     }
@@ -235,15 +243,15 @@ impl Report {
 
     /// A backend has taken the client on, or none would. What came about first stays; a success outweighs failures.
     pub fn handed_over(&mut self, handoff: HandOff) {
-        let talk = self.talk_mut();
-        if talk.handoff.as_ref().is_none_or(|before| before.server.is_none()) {
-            talk.handoff = Some(handoff);
+        let joined = self.joined.get_or_insert_default();
+        if joined.handoff.as_ref().is_none_or(|before| before.server.is_none()) {
+            joined.handoff = Some(handoff);
         }
     }
 
     /// The relay has ended.
     pub fn relayed(&mut self, transfer: Transfer) {
-        self.talk_mut().transfer = Some(Box::new(transfer));
+        self.joined.get_or_insert_default().transfer = Some(Box::new(transfer));
     }
 
     /// The connection has ended. A second call does nothing.
@@ -372,7 +380,7 @@ impl Report {
 
     /// How long the client was kept waiting before the greeting, if it was.
     pub fn waited(&self) -> Option<Duration> {
-        self.waited
+        self.waited.map(|milliseconds| Duration::from_millis(milliseconds.into()))
     }
 
     /// Whether it had been here before, if it has passed.
@@ -387,12 +395,12 @@ impl Report {
 
     /// How the hand-off went, if one was tried.
     pub fn handoff(&self) -> Option<&HandOff> {
-        self.talk.as_ref()?.handoff.as_ref()
+        self.joined.as_ref()?.handoff.as_ref()
     }
 
     /// What was relayed, if anything was.
     pub fn transfer(&self) -> Option<&Transfer> {
-        self.talk.as_ref()?.transfer.as_deref()
+        self.joined.as_ref()?.transfer.as_deref()
     }
 
     /// What was held against the client, and refused because of it.

@@ -16,7 +16,7 @@ impl Report {
                 self.is_scored = true;
                 self.score = (Rank::of(score) != Rank::default()).then(|| score.clone());
             }
-            screen::Finding::Waited(waited) => self.waited = Some(*waited),
+            screen::Finding::Waited(waited) => self.waited = u32::try_from(waited.as_millis()).ok(),
             screen::Finding::Known => self.history = Some(History::Old),
             _ => {}
         }
