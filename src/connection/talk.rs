@@ -31,7 +31,7 @@ pub(super) enum Talked {
     Closed,
 }
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
     /// Asks, says and reads what the session wants, until there is something to hand over or nothing more to say.
     pub(super) async fn talk(
         mut self: Box<Self>,
@@ -130,36 +130,42 @@ impl Visit<'_> {
         alarm: &mut Alarm,
     ) -> Result<Step, Ended> {
         let (time_limit, length_limit) = (self.time_limit(), self.site.dialogue.line_length_limit);
-        let Self { stream, input, .. } = self;
-        tokio::select! {
-            biased;
-            line = alarm.within(time_limit, line(stream, input, length_limit)) => Ok(match line.transpose()? {
-                Some(Ok(line)) => session.line(&line, Waiting::of(input.as_slice())),
-                Some(Err(TooLong)) => session.too_long(),
-                None => session.timed_out(),
-            }),
-            () = drained.as_mut() => Ok(session.shutting_down()),
-        }
+        let line = {
+            let line = pin!(line(&mut self.stream, &mut self.input, length_limit));
+            tokio::select! {
+                biased;
+                line = alarm.within(time_limit, line) => line,
+                () = drained.as_mut() => return Ok(session.shutting_down()),
+            }
+        };
+        Ok(match line.transpose()? {
+            Some(Ok(line)) => session.line(&line, Waiting::of(self.input.as_slice())),
+            Some(Err(TooLong)) => session.too_long(),
+            None => session.timed_out(),
+        })
     }
 
     /// Asks the backend for a recipient; the first one opens it.
-    async fn hand_over(
-        &mut self,
-        handoff: &mut Handoff,
-        checked: &Checked,
-        names: &ClientNames,
-    ) -> Result<Reply, Unavailable> {
-        if self.seat.state() != State::Relay && self.seat.relay(&self.site.limits).is_err() {
-            return Err(Unavailable::full());
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
+    pub(super) fn hand_over<'v>(
+        &'v mut self,
+        handoff: &'v mut Handoff,
+        checked: &'v Checked,
+        names: &'v ClientNames,
+    ) -> impl Future<Output = Result<Reply, Unavailable>> + use<'a, 'v> {
+        async move {
+            if self.seat.state() != State::Relay && self.seat.relay(&self.site.limits).is_err() {
+                return Err(Unavailable::full());
+            }
+            if let Some(names) = self.names_for_backend(names).await {
+                handoff.named(names);
+            }
+            let begun = Instant::now();
+            let answer = handoff.recipient(checked).await;
+            let server = answer.as_ref().ok().and_then(|_| handoff.server()).cloned();
+            self.report.handed_over(HandOff { server, took: begun.elapsed() });
+            answer
         }
-        if let Some(names) = self.names_for_backend(names).await {
-            handoff.named(names);
-        }
-        let begun = Instant::now();
-        let answer = handoff.recipient(checked).await;
-        let server = answer.as_ref().ok().and_then(|_| handoff.server()).cloned();
-        self.report.handed_over(HandOff { server, took: begun.elapsed() });
-        answer
     }
 }
 

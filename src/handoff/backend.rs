@@ -69,18 +69,16 @@ impl Backend {
         encryption: &Encryption,
         client: &Client<'_>,
         greeting: Greeting,
-    ) -> Outcome<Self> {
+    ) -> Outcome<Box<Self>> {
         let begun = Instant::now();
-        let connected = connect(server, settings, client).await;
+        let connected = Box::pin(connect(server, settings, client)).await;
         let socket = timed(server, Phase::Connect, begun, connected)?;
         let client = client.over(&socket);
-        let header = client.header(settings.identity);
-        let mut conversation = Conversation::new(Link::Plain(socket));
-        conversation
-            .send(&header, settings.greeting_timeout)
-            .await
-            .map_err(|lost| lost.at(Phase::Greeting))?;
+        let conversation = Conversation::new(Link::Plain(socket));
         let mut backend = Self::over(Arc::clone(server), Arc::clone(settings), conversation);
+        let header = client.header(settings.identity);
+        let sent = backend.conversation.send(&header, settings.greeting_timeout).await;
+        sent.map_err(|lost| lost.at(Phase::Greeting))?;
         let is_told_in_smtp = backend.settings.identity == Identity::Xclient;
         let is_first_to_speak = is_told_in_smtp || !matches!(encryption, Encryption::Off);
         if greeting == Greeting::Leave && !is_first_to_speak {
@@ -98,10 +96,16 @@ impl Backend {
     }
 
     /// Nothing has been said but greetings.
-    pub(super) fn over(server: Arc<Server>, settings: Arc<Settings>, conversation: Conversation) -> Self {
+    ///
+    /// Boxed: what is done with a server moves it from hand to hand.
+    pub(super) fn over(
+        server: Arc<Server>,
+        settings: Arc<Settings>,
+        conversation: Conversation,
+    ) -> Box<Self> {
         let (helo, transaction, needs_rset, told, unheard) = (None, None, false, None, None);
         let (pipelines, place) = (false, None);
-        Self {
+        Box::new(Self {
             server,
             conversation,
             settings,
@@ -112,7 +116,7 @@ impl Backend {
             told,
             unheard,
             place,
-        }
+        })
     }
 
     /// The server's greeting.
@@ -235,7 +239,7 @@ impl Backend {
     }
 
     /// Gives the connection up to the relay, with what was read from it that the client is to hear.
-    pub fn release(self) -> Ready {
+    pub fn release(self: Box<Self>) -> Ready {
         let (link, unread) = self.conversation.into_parts();
         let mut to_client = self.unheard.map(|reply| reply.to_wire()).unwrap_or_default();
         to_client.extend(unread);
@@ -259,7 +263,7 @@ impl Backend {
     }
 
     /// Takes leave in the background, so that the server need not wait for its timeout, nor log a client lost.
-    pub(super) fn quit(mut self) {
+    pub(super) fn quit(mut self: Box<Self>) {
         static LEAVING: Semaphore = Semaphore::const_new(QUITS);
         let (Ok(runtime), Ok(permit)) = (Handle::try_current(), LEAVING.try_acquire()) else { return };
         if !self.conversation.is_at_rest() {

@@ -143,7 +143,7 @@ impl Backends {
         ends: Endpoints,
         names: Option<&Names>,
         id: Id,
-    ) -> Result<Backend, Unavailable> {
+    ) -> Result<Box<Backend>, Unavailable> {
         let greeting = match proof {
             Proof::Passed(_) => Greeting::Leave,
             Proof::Checked(_) | Proof::Passthrough(_) => Greeting::Read,
@@ -162,7 +162,7 @@ impl Backends {
         client: Client<'_>,
         greeting: Greeting,
         avoid: Option<&Arc<Server>>,
-    ) -> Result<Backend, Unavailable> {
+    ) -> Result<Box<Backend>, Unavailable> {
         let mut last = None;
         let mut tries = 0;
         for server in self.in_order(&client, avoid) {
@@ -191,8 +191,9 @@ impl Backends {
         server: &Arc<Server>,
         client: &Client<'_>,
         greeting: Greeting,
-    ) -> Outcome<Backend> {
-        let backend = Backend::open(server, &self.settings, &self.encryption, client, greeting).await?;
+    ) -> Outcome<Box<Backend>> {
+        let opening = Backend::open(server, &self.settings, &self.encryption, client, greeting);
+        let backend = Box::pin(opening).await?;
         server.answered();
         Ok(backend)
     }

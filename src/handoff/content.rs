@@ -39,7 +39,7 @@ pub enum Begun {
 impl Backend {
     /// Tells the server what the lists give the message, and hands over at DATA or BDAT. `rest` is what the client
     /// has sent behind it.
-    pub(super) async fn content(mut self, released: &Released, rest: &[u8]) -> Outcome<Ready> {
+    pub(super) async fn content(mut self: Box<Self>, released: &Released, rest: &[u8]) -> Outcome<Ready> {
         let header = self.header(released).await?;
         let line = released.command().line() + "\r\n";
         match released.command() {
@@ -146,7 +146,11 @@ impl Backend {
 
     /// Introduces the client and hands over at the command that it has sent, `rest` behind it. A server that will not
     /// do the TLS that it offers is not left alone with the client: in clear, the envelope is ours to judge.
-    pub(super) async fn passthrough(mut self, passthrough: &Passthrough, rest: &[u8]) -> Outcome<Ready> {
+    pub(super) async fn passthrough(
+        mut self: Box<Self>,
+        passthrough: &Passthrough,
+        rest: &[u8],
+    ) -> Outcome<Ready> {
         self.forget_transaction().await?;
         if let Some(refusal) = self.introduce(passthrough.helo()).await? {
             return Err(Failure::rejected(Phase::Helo, refusal));
@@ -163,7 +167,7 @@ impl Backend {
     }
 
     /// A server that is out of step now would answer every later command of the client with an earlier one's reply.
-    async fn ready(mut self, to_backend: &[&[u8]], reply: Option<Reply>) -> Outcome<Ready> {
+    async fn ready(mut self: Box<Self>, to_backend: &[&[u8]], reply: Option<Reply>) -> Outcome<Ready> {
         self.conversation.overhear().await.map_err(|lost| lost.at(Phase::Envelope))?;
         let server = Arc::clone(&self.server.name);
         let (link, _) = self.conversation.into_parts();

@@ -72,7 +72,11 @@ impl Encryption {
 
 impl Backend {
     /// Goes on inside TLS, where that is asked for. The greeting has been read; inside, there is no other.
-    pub(super) async fn encrypted(mut self, encryption: &Encryption, hostname: &str) -> Outcome<Self> {
+    pub(super) async fn encrypted(
+        mut self: Box<Self>,
+        encryption: &Encryption,
+        hostname: &str,
+    ) -> Outcome<Box<Self>> {
         let failed = |reply| Failure { phase: Phase::Tls, trouble: Trouble::Tls, reply };
         let connector = match encryption {
             Encryption::Off => return Ok(self),
@@ -90,7 +94,7 @@ impl Backend {
         let Some(name) = certificate_name(&self.settings, &self.server.address) else {
             return Err(failed(None));
         };
-        let Self { server, conversation, settings, .. } = self;
+        let Self { server, conversation, settings, .. } = *self;
         let begun = Instant::now();
         let encrypted = conversation.encrypted(connector, &name, settings.greeting_timeout).await;
         let encrypted = encrypted.map_err(|error| {

@@ -138,7 +138,7 @@ impl Conversation {
     /// Waits for a reply: to the last command, or the greeting.
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
         let Self { link, replies, alarm, .. } = self;
-        let reply = alarm.within(limit, flushed_reply(link, replies)).await;
+        let reply = alarm.within(limit, pin!(flushed_reply(link, replies))).await;
         let reply = reply.ok_or(Trouble::Timeout)??;
         self.asked = false;
         if reply.code() == 421 {

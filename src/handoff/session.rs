@@ -28,7 +28,7 @@ pub struct Handoff {
     id: Id,
     names: Option<Names>,
     tls: Option<TlsFacts>,
-    backend: Option<Backend>,
+    backend: Option<Box<Backend>>,
     /// The last transaction of which a recipient was accepted.
     promised: Option<u64>,
     /// The transaction whose promises are lost, and how.
@@ -69,7 +69,7 @@ impl Handoff {
 
     /// The server that is open, as configured.
     pub fn server(&self) -> Option<&Arc<str>> {
-        self.backend.as_ref().map(Backend::server)
+        self.backend.as_ref().map(|backend| backend.server())
     }
 
     /// Asks the backend for a recipient: its reply is the answer, its farewell (421) included.
@@ -132,7 +132,7 @@ impl Handoff {
 
     /// The backend that a message goes to.
     pub(crate) fn backend(&mut self) -> Option<&mut Backend> {
-        self.backend.as_mut()
+        self.backend.as_deref_mut()
     }
 
     /// Hands over at STARTTLS or AUTH; `rest` is what the client has sent behind the line.
@@ -171,7 +171,7 @@ impl Handoff {
         &mut self,
         helo: Option<&Helo>,
         avoid: Option<&Arc<Server>>,
-    ) -> Result<Backend, Unavailable> {
+    ) -> Result<Box<Backend>, Unavailable> {
         if let Some(backend) = self.backend.take() {
             return Ok(backend);
         }
@@ -195,7 +195,7 @@ impl Handoff {
     }
 
     /// Keeps a backend that is in step.
-    fn kept<T>(&mut self, backend: Backend, outcome: Outcome<T>) -> Result<T, Unavailable> {
+    fn kept<T>(&mut self, backend: Box<Backend>, outcome: Outcome<T>) -> Result<T, Unavailable> {
         let server = Arc::clone(&backend.server);
         if outcome.is_ok() {
             self.backend = Some(backend);

@@ -47,7 +47,7 @@ impl AddressProbe {
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<Backend, Unavailable> {
+    pub(super) async fn connect(&self) -> Result<Box<Backend>, Unavailable> {
         let client = Client { ends: self.client, ..Client::ourselves(self.backends.hostname()) };
         self.backends.connect(client, Greeting::Read, None).await
     }

@@ -1,7 +1,7 @@
 //! A time limit that costs next to nothing while all goes well.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
@@ -15,8 +15,10 @@ pub struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
     /// What comes of `work`, or nothing if it isn't done within `limit`. The clock is asked only where it has to wait.
-    pub async fn within<T>(&mut self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-        let (mut work, mut deadline) = (pin!(work), None);
+    ///
+    /// Pinned by the caller: an async function keeps room for its arguments twice.
+    pub async fn within<F: Future>(&mut self, limit: Duration, mut work: Pin<&mut F>) -> Option<F::Output> {
+        let mut deadline = None;
         poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));
@@ -42,6 +44,7 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::pin::pin;
     use std::time::Duration;
 
     use tokio::time::sleep;
@@ -56,7 +59,7 @@ mod tests {
         let start = Instant::now();
         for seconds in [10, 2, 2, 30] {
             let begun = Instant::now();
-            assert_eq!(alarm.within(seconds * SECOND, pending::<()>()).await, None);
+            assert_eq!(alarm.within(seconds * SECOND, pin!(pending::<()>())).await, None);
             assert_eq!(begun.elapsed(), seconds * SECOND);
         }
         assert_eq!(start.elapsed(), 44 * SECOND);
@@ -66,9 +69,9 @@ mod tests {
     async fn one_timer_serves_a_conversation() {
         let mut alarm = Alarm::default();
         for _ in 0..100 {
-            assert_eq!(alarm.within(10 * SECOND, sleep(SECOND)).await, Some(()));
+            assert_eq!(alarm.within(10 * SECOND, pin!(sleep(SECOND))).await, Some(()));
         }
-        assert_eq!(alarm.within(Duration::ZERO, ready(7)).await, Some(7), "what is there is taken");
-        assert_eq!(alarm.within(5 * SECOND, pending::<()>()).await, None);
+        assert_eq!(alarm.within(Duration::ZERO, pin!(ready(7))).await, Some(7), "what is there is taken");
+        assert_eq!(alarm.within(5 * SECOND, pin!(pending::<()>())).await, None);
     }
 }

@@ -10,7 +10,7 @@ pub use socket::Socket;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ where
         stream.write_all(bytes).await?;
         stream.flush().await
     };
-    let written = Alarm::default().within(limit, write).await;
+    let written = Alarm::default().within(limit, pin!(write)).await;
     written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 

@@ -25,7 +25,7 @@ impl Pool {
         Self { servers, backends: Backends::new(&settings, "mx.example") }
     }
 
-    async fn open(&self) -> Result<Backend, Unavailable> {
+    async fn open(&self) -> Result<Box<Backend>, Unavailable> {
         let proof = Passed::for_test();
         self.backends.open(Proof::Passed(&proof), ends(), None, id()).await
     }
