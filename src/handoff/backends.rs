@@ -192,6 +192,7 @@ impl Backends {
         client: &Client<'_>,
         greeting: Greeting,
     ) -> Outcome<Box<Backend>> {
+        // Boxed: whoever waits for a recipient afterwards needs no room for it.
         let opening = Backend::open(server, &self.settings, &self.encryption, client, greeting);
         let backend = Box::pin(opening).await?;
         server.answered();

@@ -183,8 +183,7 @@ impl Handoff {
             tls: self.tls.as_ref(),
             hostname: self.backends.hostname(),
         };
-        // Boxed: the recipients that follow need no room for it.
-        Box::pin(self.backends.connect(client, Greeting::Read, avoid)).await
+        self.backends.connect(client, Greeting::Read, avoid).await
     }
 
     fn unbroken(&self, transaction: u64) -> Result<(), Unavailable> {

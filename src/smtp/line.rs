@@ -122,9 +122,9 @@ impl LineBuffer {
 
     fn skip_line(&mut self) {
         match memchr::memchr(b'\n', self.as_slice()) {
-            Some(end) => drop(self.consume(end + 1)),
+            Some(end) => self.skip(end + 1),
             None => {
-                self.consume(self.len());
+                self.skip(self.len());
                 self.state = State::Skipping;
             }
         }
@@ -132,13 +132,21 @@ impl LineBuffer {
 
     /// The next `count` bytes. They keep the buffer's memory, if they are all that waits.
     fn consume(&mut self, count: usize) -> Vec<u8> {
-        self.scanned = 0;
         if count >= self.len() {
             return mem::take(self).bytes_from_start();
         }
         let bytes = self.as_slice().get(..count).unwrap_or_default().to_vec();
-        self.start += count;
+        self.skip(count);
         bytes
+    }
+
+    fn skip(&mut self, count: usize) {
+        if count >= self.len() {
+            *self = Self::new();
+            return;
+        }
+        self.start += count;
+        self.scanned = 0;
     }
 }
 

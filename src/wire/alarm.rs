@@ -3,8 +3,9 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
-use tokio::time::{Duration, Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that is set as seldom as it can be: once for a whole conversation, as a rule, because each deadline lies
 /// behind the one before it.
@@ -45,7 +46,6 @@ impl Alarm {
 mod tests {
     use std::future::{pending, ready};
     use std::pin::pin;
-    use std::time::Duration;
 
     use tokio::time::sleep;
 
