@@ -109,11 +109,10 @@ impl Shared {
         questions.flights.insert(key.clone(), Vec::new());
         drop(questions);
 
-        let mut flight = Flight { state: Arc::clone(state), key, answer: None };
+        let flight = Flight { state: Arc::clone(state), key: Some(key) };
         Arrival::Flown(Pilot(Some(Box::pin(async move {
             let answer = flight.state.ask(&question).await;
-            flight.land(answer.clone());
-            answer
+            flight.land(answer)
         }))))
     }
 }
@@ -126,7 +125,7 @@ pub(super) struct Pilot(Option<Pin<Box<dyn Future<Output = Answer<Data>> + Send>
 
 impl Pilot {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<Data>> {
-        let Some(flight) = &mut self.0 else { return Poll::Ready(NOTHING) };
+        let Some(flight) = &mut self.0 else { return Poll::Ready(Answer::UNREACHABLE) };
         let answer = ready!(flight.as_mut().poll(cx));
         self.0 = None;
         Poll::Ready(answer)
@@ -142,20 +141,21 @@ impl Drop for Pilot {
     }
 }
 
-/// Of an answer that was taken, or a flight that has ended without a word, nothing can be had.
-const NOTHING: Answer<Data> = Answer::Temporary(Trouble::Unreachable);
-
-/// The answer, once it is here.
+/// The answer, once it is here. One that was taken is not given again.
 impl Future for Arrival {
     type Output = Answer<Data>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<Data>> {
         match self.get_mut() {
-            Self::Here(answer) => Poll::Ready(mem::replace(answer, NOTHING)),
+            Self::Here(answer) => Poll::Ready(mem::replace(answer, Answer::UNREACHABLE)),
             Self::Flown(pilot) => pilot.poll(cx),
             // Without a word: the runtime is shutting down.
-            Self::Awaited(arrival) => Pin::new(arrival).poll(cx).map(|answer| answer.unwrap_or(NOTHING)),
-            Self::Delayed(delay, answer) => delay.as_mut().poll(cx).map(|()| mem::replace(answer, NOTHING)),
+            Self::Awaited(arrival) => {
+                Pin::new(arrival).poll(cx).map(|answer| answer.unwrap_or(Answer::UNREACHABLE))
+            }
+            Self::Delayed(delay, answer) => {
+                delay.as_mut().poll(cx).map(|()| mem::replace(answer, Answer::UNREACHABLE))
+            }
         }
     }
 }
@@ -189,22 +189,16 @@ impl State {
 /// start.
 struct Flight {
     state: Arc<State>,
-    key: Key,
-    /// Once it is here.
-    answer: Option<Answer<Data>>,
+    /// Until it has landed.
+    key: Option<Key>,
 }
 
 impl Flight {
-    fn land(&mut self, answer: Answer<Data>) {
-        self.answer = Some(answer);
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
+    /// The answer is remembered, and told to all who wait for it.
+    fn land(mut self, answer: Answer<Data>) -> Answer<Data> {
+        let Some(key) = self.key.take() else { return answer };
         let mut questions = self.state.questions.lock();
-        let Some((key, waiting)) = questions.flights.remove_entry(&self.key) else { return };
-        let Some(answer) = self.answer.take() else { return };
+        let waiting = questions.flights.remove(&key).unwrap_or_default();
         if let Some(lifetime) = self.state.lifetime(&answer) {
             questions.answered.remember(key, answer.clone(), lifetime);
         }
@@ -212,6 +206,15 @@ impl Drop for Flight {
         for landing in waiting {
             // Whoever has given up no longer listens.
             let _ = landing.send(answer.clone());
+        }
+        answer
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.state.questions.lock().flights.remove(key);
         }
     }
 }

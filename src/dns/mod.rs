@@ -56,6 +56,11 @@ pub enum Answer<T> {
     Temporary(Trouble),
 }
 
+impl<T> Answer<T> {
+    /// Nobody has said anything.
+    const UNREACHABLE: Self = Self::Temporary(Trouble::Unreachable);
+}
+
 /// Why a lookup brought nothing; a closed set, so it may label a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trouble {

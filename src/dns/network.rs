@@ -28,7 +28,6 @@ use super::{Answer, Trouble};
 /// That nobody listens is told at once, and a resolver that is restarted is back in a moment: so the last that could be
 /// asked is asked again after this time.
 const MOMENT: Duration = Duration::from_secs(1);
-const NOBODY: Answer<Data> = Answer::Temporary(Trouble::Unreachable);
 
 /// For how long a silent server is asked last.
 const REST: Duration = Duration::from_secs(30);
@@ -112,12 +111,12 @@ impl Servers {
             }
             let mut turns = self.order(Instant::now()).into_iter();
             let last = loop {
-                let Some(server) = turns.next() else { return NOBODY };
+                let Some(server) = turns.next() else { return Answer::UNREACHABLE };
                 let now = Instant::now();
                 let left = u32::try_from(turns.len() + 1).unwrap_or(u32::MAX);
                 let share = deadline.saturating_duration_since(now) / left;
                 let answer = server.lookup(question, MAX_HOPS, now + share).await;
-                if left == 1 && answer == NOBODY && Instant::now() + MOMENT < deadline {
+                if left == 1 && answer == Answer::UNREACHABLE && Instant::now() + MOMENT < deadline {
                     break server;
                 }
                 server.note(&answer);
