@@ -19,7 +19,7 @@
 //!
 //! A module uses only those before it in this line, so no circle can exist (`tests/floors.rs` enforces it):
 //!
-//! `nearest time id smtp proxy_protocol dns table allowlist rate limits tls wire screen policy dialogue handoff relay
+//! `spelling time id smtp proxy_protocol dns table allowlist rate limits tls wire screen policy dialogue handoff relay
 //! report connection metrics config admin server demo main`
 //!
 //! # What it refuses to do
@@ -28,7 +28,7 @@
 //! - open a backend without proof of screening: see [`screen::Passed`] and [`dialogue::Checked`];
 //! - refuse a client for a fault of our own, of DNS or of a store.
 
-mod nearest;
+mod spelling;
 
 mod time;
 

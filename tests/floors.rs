@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: [&str; 24] = [
-    "nearest",
+    "spelling",
     "time",
     "id",
     "smtp",

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use prefix_trie::joint::JointPrefixMap;
 
 use super::record::seconds;
+use crate::spelling::spelled;
 
 /// What is to become of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,15 +23,7 @@ pub enum Order {
     Deny,
 }
 
-impl Order {
-    /// `allow`, `deny`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-        }
-    }
-}
+spelled!(Order { Allow = "allow", Deny = "deny" });
 
 /// An order, and how long it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -55,7 +55,7 @@ fn show(options: &Orders) -> Result<ExitCode, Stopped> {
     }
     let rows = orders.iter().map(|it| {
         let until = it.until.map(|until| format!("for {}", span(until.saturating_sub(now()))));
-        vec![it.order.as_str().to_owned(), client(it.client), until.unwrap_or_else(|| "for good".to_owned())]
+        vec![it.order.to_string(), client(it.client), until.unwrap_or_else(|| "for good".to_owned())]
     });
     print(&table(&rows.collect::<Vec<_>>()))?;
     Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use super::listen::Listener;
 use super::problem::{Place, Problem};
 use super::raw::{Assignment, Form, Raw, Split};
 use super::{Config, file, layers, postfix};
-use crate::nearest::nearest;
+use crate::spelling::nearest;
 
 /// Where each key got its value, for errors that concern several keys; keys that have their default are missing.
 pub(super) type Origins = BTreeMap<String, Raw>;

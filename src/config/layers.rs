@@ -83,7 +83,7 @@ pub(super) fn environment(
                 Err(problem) => problems.push(problem.about(key)),
             }
         } else if !is_others(variable) {
-            let near = crate::nearest::nearest(variable, keys.keys().map(String::as_str));
+            let near = crate::spelling::nearest(variable, keys.keys().map(String::as_str));
             let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
             warnings.push(Warning(Problem::at(place, format!("names no key and is ignored{hint}"))));
         }

@@ -1,11 +1,11 @@
 //! `[[listen]]`: where clients come in.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+use crate::spelling::spelled;
 
 /// One listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,23 +41,4 @@ pub enum ProxyProtocol {
     Required,
 }
 
-impl FromStr for ProxyProtocol {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            "required" => Ok(Self::Required),
-            _ => Err("unknown; write \"off\" or \"required\"".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for ProxyProtocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Off => "off",
-            Self::Required => "required",
-        })
-    }
-}
+spelled!(ProxyProtocol { Off = "off", Required = "required" });

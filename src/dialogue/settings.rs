@@ -7,6 +7,7 @@ use crate::policy::template::Template;
 use crate::screen::Mode;
 use crate::smtp::address::PathSyntax;
 use crate::smtp::capability::Capabilities;
+use crate::spelling::spelled;
 use crate::tls::Starttls;
 
 use super::tables::{FORBIDDEN_COMMANDS, Tables};
@@ -146,23 +147,4 @@ pub enum Auth {
     Handoff,
 }
 
-impl std::fmt::Display for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Hide => "hide",
-            Self::Handoff => "handoff",
-        })
-    }
-}
-
-impl std::str::FromStr for Auth {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "hide" => Ok(Self::Hide),
-            "handoff" => Ok(Self::Handoff),
-            _ => Err(format!("`{text}` is not a way to treat AUTH; write hide or handoff")),
-        }
-    }
-}
+spelled!(Auth { Hide = "hide", Handoff = "handoff" });

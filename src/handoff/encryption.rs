@@ -1,8 +1,5 @@
 //! TLS with a server, by STARTTLS. Whatever goes wrong with it, nothing is said in clear instead.
 
-use std::fmt;
-use std::str::FromStr;
-
 use tokio::time::Instant;
 
 use super::backend::{Backend, Outcome, timed};
@@ -11,6 +8,7 @@ use super::server::Health;
 use super::settings::{Address, Settings};
 use super::trouble::{Failure, Phase, Trouble};
 use crate::smtp::capability::Capabilities;
+use crate::spelling::spelled;
 use crate::tls::{CertificateName, ConnectError, Connector};
 
 /// Whether TLS is spoken with the servers.
@@ -23,26 +21,7 @@ pub enum BackendTls {
     StartTls,
 }
 
-impl FromStr for BackendTls {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            "starttls" => Ok(Self::StartTls),
-            _ => Err(format!("`{text}` is not a way to speak with a server; write starttls or off")),
-        }
-    }
-}
-
-impl fmt::Display for BackendTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Off => "off",
-            Self::StartTls => "starttls",
-        })
-    }
-}
+spelled!(BackendTls { Off = "off", StartTls = "starttls" });
 
 /// What is there to speak TLS with the servers.
 #[derive(Clone, Debug)]

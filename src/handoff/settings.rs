@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::encryption::BackendTls;
+use crate::spelling::spelled;
 use crate::tls::CertificateName;
 
 /// `[backend]`
@@ -129,26 +130,7 @@ pub enum Order {
     LeastConnections,
 }
 
-impl FromStr for Order {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "priority" => Ok(Self::Priority),
-            "least-connections" => Ok(Self::LeastConnections),
-            _ => Err(format!("{text:?} is no order of servers; write priority or least-connections")),
-        }
-    }
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Priority => "priority",
-            Self::LeastConnections => "least-connections",
-        })
-    }
-}
+spelled!(Order { Priority = "priority", LeastConnections = "least-connections" });
 
 /// How a backend is told who the client is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -167,34 +149,7 @@ pub enum Identity {
     None,
 }
 
-const KNOWN: &str = "proxy-v2, proxy-v1, xclient, transparent or none";
-
-impl FromStr for Identity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "proxy-v2" => Ok(Self::ProxyV2),
-            "proxy-v1" => Ok(Self::ProxyV1),
-            "xclient" => Ok(Self::Xclient),
-            "none" => Ok(Self::None),
-            "transparent" => Ok(Self::Transparent),
-            _ => Err(format!("{text:?} is no identity; write {KNOWN}")),
-        }
-    }
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ProxyV2 => "proxy-v2",
-            Self::ProxyV1 => "proxy-v1",
-            Self::Xclient => "xclient",
-            Self::Transparent => "transparent",
-            Self::None => "none",
-        })
-    }
-}
+spelled!(Identity { ProxyV2 = "proxy-v2", ProxyV1 = "proxy-v1", Xclient = "xclient", Transparent = "transparent", None = "none" });
 
 #[cfg(test)]
 mod tests {

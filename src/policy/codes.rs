@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::spelling::spelled;
+
 /// A reply code that refuses: 400 to 599.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RejectCode(u16);
@@ -24,6 +26,8 @@ pub enum TempfailAction {
     /// `defer_if_permit`: 450, unless a later restriction refuses for good.
     DeferIfPermit,
 }
+
+spelled!(TempfailAction { Defer = "defer", DeferIfPermit = "defer_if_permit" });
 
 impl RejectCode {
     /// "Try again later", as trouble of DNS or our own is answered.
@@ -83,18 +87,6 @@ impl FromStr for ProbeCode {
     }
 }
 
-impl FromStr for TempfailAction {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "defer" => Ok(Self::Defer),
-            "defer_if_permit" => Ok(Self::DeferIfPermit),
-            _ => Err(format!("`{text}` is not known: write `defer` or `defer_if_permit`")),
-        }
-    }
-}
-
 impl fmt::Display for RejectCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -107,15 +99,6 @@ impl fmt::Display for ProbeCode {
             Self::Accept => f.write_str("250"),
             Self::Refuse(code) => code.fmt(f),
         }
-    }
-}
-
-impl fmt::Display for TempfailAction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Defer => "defer",
-            Self::DeferIfPermit => "defer_if_permit",
-        })
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::nearest::nearest;
+use crate::spelling::nearest;
 use crate::table::{Live, Table, Words, words};
 
 use super::dnsbl::DnsList;

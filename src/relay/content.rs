@@ -5,8 +5,7 @@
 //! its kin). So what merely looks like an end can be refused: then its last byte is never sent, and no server, however
 //! lenient, sees an end that the client's own server did not mean.
 
-use std::fmt;
-use std::str::FromStr;
+use crate::spelling::spelled;
 
 /// What becomes of a message with a dot alone on what only some servers take for a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,28 +19,7 @@ pub enum ForbidBareNewline {
     No,
 }
 
-impl FromStr for ForbidBareNewline {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "reject" => Ok(Self::Reject),
-            "note" => Ok(Self::Note),
-            "no" => Ok(Self::No),
-            _ => Err(format!("{text:?} is nothing to do about bare newlines; write reject, note or no")),
-        }
-    }
-}
-
-impl fmt::Display for ForbidBareNewline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reject => "reject",
-            Self::Note => "note",
-            Self::No => "no",
-        })
-    }
-}
+spelled!(ForbidBareNewline { Reject = "reject", Note = "note", No = "no" });
 
 /// Follows a message to its end.
 #[derive(Clone, Debug)]

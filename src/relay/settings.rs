@@ -1,10 +1,9 @@
 //! `[relay]`: how much is inspected, and what forwarding may cost.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::content::ForbidBareNewline;
+use crate::spelling::spelled;
 
 /// `[relay]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,23 +44,4 @@ pub enum Inspect {
     Transaction,
 }
 
-impl FromStr for Inspect {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "connection" => Ok(Self::Connection),
-            "transaction" => Ok(Self::Transaction),
-            _ => Err(format!("{text:?} is no way to inspect; write connection or transaction")),
-        }
-    }
-}
-
-impl fmt::Display for Inspect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connection => "connection",
-            Self::Transaction => "transaction",
-        })
-    }
-}
+spelled!(Inspect { Connection = "connection", Transaction = "transaction" });

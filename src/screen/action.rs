@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::allowlist::Test;
 use crate::smtp::reply::Reply;
+use crate::spelling::spelled;
 
 /// What a failed test leads to, as configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Mode {
     /// It is judged, logged and counted, and no client is refused for it.
     Observe,
 }
+
+spelled!(Mode { Enforce = "enforce", Observe = "observe" });
 
 /// What a client did wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,27 +122,6 @@ impl Failure {
                 "5.5.1 Protocol error".to_owned()
             }
         }
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "enforce" => Ok(Self::Enforce),
-            "observe" => Ok(Self::Observe),
-            _ => Err(format!("`{text}` is no mode; write enforce, or observe to refuse nobody")),
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Enforce => "enforce",
-            Self::Observe => "observe",
-        })
     }
 }
 

@@ -49,8 +49,8 @@ impl Desk for House {
             Request::Order { client, order, seconds } => {
                 let until = seconds.map(|seconds| end(Duration::from_secs(seconds))).transpose()?;
                 self.allowlist.give(client, Standing { order, until });
-                let (order, seconds) = (order.as_str(), seconds.unwrap_or_default());
-                tracing::info!(%client, order, seconds, "an operator has given an order");
+                let seconds = seconds.unwrap_or_default();
+                tracing::info!(%client, %order, seconds, "an operator has given an order");
                 one(self.filed())
             }
             Request::Withdraw { client } => {

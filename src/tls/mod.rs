@@ -22,6 +22,8 @@ pub use totals::{Handshake, Totals};
 
 use std::time::Duration;
 
+use crate::spelling::spelled;
+
 /// What STARTTLS does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Starttls {
@@ -34,28 +36,7 @@ pub enum Starttls {
     Off,
 }
 
-impl std::str::FromStr for Starttls {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "terminate" => Ok(Self::Terminate),
-            "passthrough" => Ok(Self::Passthrough),
-            "off" => Ok(Self::Off),
-            _ => Err(format!("`{text}` is not a way to do STARTTLS; write terminate, passthrough or off")),
-        }
-    }
-}
-
-impl std::fmt::Display for Starttls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Terminate => "terminate",
-            Self::Passthrough => "passthrough",
-            Self::Off => "off",
-        })
-    }
-}
+spelled!(Starttls { Terminate = "terminate", Passthrough = "passthrough", Off = "off" });
 
 /// `[tls]`
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,14 +30,10 @@ pub(super) mod order {
     use crate::allowlist::Order;
 
     pub(in crate::admin::desk) fn serialize<S: Serializer>(order: &Order, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(order.as_str())
+        to.collect_str(order)
     }
 
     pub(in crate::admin::desk) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Order, D::Error> {
-        match &*String::deserialize(from)? {
-            "allow" => Ok(Order::Allow),
-            "deny" => Ok(Order::Deny),
-            other => Err(de::Error::unknown_variant(other, &["allow", "deny"])),
-        }
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }

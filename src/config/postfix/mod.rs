@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Config, system_hostname};
 use crate::config;
-use crate::nearest::nearest;
+use crate::spelling::nearest;
 use parameters::Postfix;
 use rules::{parameters, without_counterpart};
 use translation::Translation;

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::spelling::spelled;
+
 /// Where syslog(3) goes.
 const DEV_LOG: &str = "/dev/log";
 /// Where systemd's journal takes entries with fields.
@@ -41,6 +43,8 @@ pub enum SyslogFormat {
     /// RFC 5424, with the time to the microsecond.
     Rfc5424,
 }
+
+spelled!(SyslogFormat { Bsd = "bsd", Rfc5424 = "rfc5424" });
 
 /// What stands around a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,27 +132,6 @@ impl fmt::Display for Output {
             Self::Syslog(Daemon::Udp(address)) => write!(f, "syslog:udp:{address}"),
             Self::Syslog(Daemon::Tcp(address)) => write!(f, "syslog:tcp:{address}"),
         }
-    }
-}
-
-impl FromStr for SyslogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "bsd" => Ok(Self::Bsd),
-            "rfc5424" => Ok(Self::Rfc5424),
-            _ => Err(format!("{text:?} is no syslog format; write bsd or rfc5424")),
-        }
-    }
-}
-
-impl fmt::Display for SyslogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bsd => "bsd",
-            Self::Rfc5424 => "rfc5424",
-        })
     }
 }
 
