@@ -9,7 +9,7 @@
 //! - Processor time is read from the clocks of the processes, before and after a bout. The clients and the sink
 //!   count into "the whole system" only.
 //! - prescreen runs twice under two names: the ratio between the two is the noise, and a difference that is no
-//!   larger means nothing.
+//!   larger means nothing. With `PRESCREEN_BEFORE` the second one is another build, which shows what a change has done.
 //! - Ratios are medians over the rounds with a bootstrap interval. Absolute figures are this machine's.
 //!
 //! The first round of each workload warms up and is not counted. A session that fails stops the run: there is no

@@ -59,6 +59,9 @@ pub(crate) enum Duty {
     Relay,
 }
 
+/// The prescreen that tells what the noise is; with `PRESCREEN_BEFORE` another build of it, to be compared with.
+pub(crate) const AGAIN: &str = "prescreen again";
+
 /// Starts a prescreen. `backend` is an address or `unix:/path`.
 pub(crate) fn prescreen(name: &str, duty: Duty, backend: &str, resolver: SocketAddr) -> Contender {
     let config = Config::before_address(([127, 0, 0, 1], 1).into(), resolver)
@@ -76,7 +79,10 @@ pub(crate) fn prescreen(name: &str, duty: Duty, backend: &str, resolver: SocketA
     };
     let config = config.set("limits.pre_queue_limit", screened).set("limits.post_queue_limit", relayed);
     // What ships, not what tests are built with: their features are in it, too.
-    let program = env::var("PRESCREEN_COMPARE").expect("the program to measure");
+    let program = |variable| env::var(variable).ok();
+    let before = (name == AGAIN).then(|| program("PRESCREEN_BEFORE")).flatten();
+    let name = if before.is_some() { "prescreen before" } else { name };
+    let program = before.or_else(|| program("PRESCREEN_COMPARE")).expect("the program to measure");
     rival(name, config.smtp, &config.toml(), |file| vec![program, "run".into(), "--config".into(), file])
 }
 

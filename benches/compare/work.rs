@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::clients;
 use crate::clock::Clock;
 use crate::figures::{self, Row, median, quantile};
-use crate::rivals::{self, Contender, Duty, Haproxy, LIST, Mta};
+use crate::rivals::{self, AGAIN, Contender, Duty, Haproxy, LIST, Mta};
 use crate::sink::Sink;
 
 /// The names that exist, and who is listed: everybody in 127.128.0.0/16 and above.
@@ -88,7 +88,7 @@ impl World {
         let backend = self.sink.announced;
         vec![
             self.prescreen("prescreen", Duty::Relay),
-            self.prescreen("prescreen again", Duty::Relay),
+            self.prescreen(AGAIN, Duty::Relay),
             rivals::haproxy("HAProxy splice-auto", Haproxy::Auto, backend),
             rivals::haproxy("HAProxy forced splice, 1 MiB pipes", Haproxy::Forced, backend),
             rivals::nginx("nginx stream", backend),
@@ -138,7 +138,7 @@ impl World {
         let smtpd = mta.smtpd();
         let contenders: Vec<_> = [
             ours("prescreen"),
-            ours("prescreen again"),
+            ours(AGAIN),
             rivals::prescreen("prescreen, unix socket", Duty::Screen { greet_wait: 1 }, &unix, RESOLVER),
             rivals::haproxy("HAProxy", Haproxy::Auto, proxied),
             rivals::nginx("nginx stream", proxied),
@@ -175,7 +175,7 @@ impl World {
         let backend = self.sink.announced;
         let contenders = [
             self.prescreen("prescreen", Duty::Screen { greet_wait: 1 }),
-            self.prescreen("prescreen again", Duty::Screen { greet_wait: 1 }),
+            self.prescreen(AGAIN, Duty::Screen { greet_wait: 1 }),
             rivals::haproxy("HAProxy", Haproxy::Auto, backend),
             rivals::nginx("nginx stream", backend),
             rivals::direct(self.sink.plain),
@@ -203,7 +203,7 @@ impl World {
         let mta = Mta::start(GREET_WAIT);
         let contenders = [
             self.prescreen("prescreen", Duty::Screen { greet_wait: GREET_WAIT }),
-            self.prescreen("prescreen again", Duty::Screen { greet_wait: GREET_WAIT }),
+            self.prescreen(AGAIN, Duty::Screen { greet_wait: GREET_WAIT }),
             mta.postscreen(),
             rivals::haproxy(
                 "HAProxy inspect-delay",
@@ -244,7 +244,7 @@ impl World {
         let backend = mta.postfix.proxied.to_string();
         let ours =
             |name| rivals::prescreen(name, Duty::Screen { greet_wait: GREET_WAIT }, &backend, RESOLVER);
-        let contenders = [ours("prescreen, one connection"), ours("prescreen again"), mta.postscreen()];
+        let contenders = [ours("prescreen, one connection"), ours(AGAIN), mta.postscreen()];
         let message = clients::message(4096);
         let wait = Duration::from_secs(u64::from(GREET_WAIT));
         let bouts = self
