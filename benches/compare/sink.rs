@@ -67,6 +67,7 @@ fn listener() -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Replies to commands that came together go together, as those of servers do (RFC 2920 §3.2).
 async fn serve<S>(mut stream: S, header: Header) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -75,9 +76,10 @@ where
     if header == Header::Required {
         announcement(&mut stream, &mut input).await?;
     }
-    stream.write_all(b"220 sink.example.org ESMTP\r\n").await?;
+    let mut replies = b"220 sink.example.org ESMTP\r\n".to_vec();
     loop {
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
+            stream.write_all(&std::mem::take(&mut replies)).await?;
             if stream.read_buf(&mut input).await? == 0 {
                 return Ok(());
             }
@@ -87,15 +89,19 @@ where
         let reply: &[u8] = match line.get(..4).unwrap_or_default() {
             b"EHLO" => b"250-sink.example.org\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250 8BITMIME\r\n",
             b"DATA" => {
-                stream.write_all(b"354 End data with <CR><LF>.<CR><LF>\r\n").await?;
+                replies.extend_from_slice(b"354 End data with <CR><LF>.<CR><LF>\r\n");
+                stream.write_all(&std::mem::take(&mut replies)).await?;
                 content(&mut stream, &mut input).await?;
                 b"250 2.0.0 Ok: thrown away\r\n"
             }
             b"NOOP" => b"250 2.0.0 Ok ....................................................\r\n",
-            b"QUIT" => return stream.write_all(b"221 2.0.0 Bye\r\n").await,
+            b"QUIT" => {
+                replies.extend_from_slice(b"221 2.0.0 Bye\r\n");
+                return stream.write_all(&replies).await;
+            }
             _ => b"250 2.0.0 Ok\r\n",
         };
-        stream.write_all(reply).await?;
+        replies.extend_from_slice(reply);
     }
 }
 

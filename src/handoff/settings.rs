@@ -151,6 +151,13 @@ pub enum Identity {
 
 spelled!(Identity { ProxyV2 = "proxy-v2", ProxyV1 = "proxy-v1", Xclient = "xclient", Transparent = "transparent", None = "none" });
 
+impl Identity {
+    /// Whether something is sent in front of the server's greeting.
+    pub(super) fn speaks_first(self) -> bool {
+        matches!(self, Self::ProxyV2 | Self::ProxyV1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
