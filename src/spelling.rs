@@ -1,5 +1,22 @@
 //! How the words of a configuration are spelled, and which one was meant by one that is none of them.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// An enum that a configuration writes as one of a few words; made by [`spelled`].
+pub(crate) trait Spelled: FromStr<Err = String> + Display + 'static {
+    /// The words.
+    const WORDS: &'static [&'static str];
+
+    /// The words as a sentence has them: `one, two or three`.
+    fn words() -> String {
+        match Self::WORDS {
+            [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+            words => words.concat(),
+        }
+    }
+}
+
 /// Spells the variants of an enum: it is read and shown in the same words.
 macro_rules! spelled {
     ($name:ident { $($variant:ident = $word:literal),+ }) => {
@@ -17,23 +34,18 @@ macro_rules! spelled {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::spelling::unknown(&[$($word),+])),
+                    _ => Err(format!("unknown; write {}", <Self as $crate::spelling::Spelled>::words())),
                 }
             }
+        }
+
+        impl $crate::spelling::Spelled for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
         }
     };
 }
 
 pub(crate) use spelled;
-
-/// What is wrong with a word that is none of `words`; whoever shows it shows the word itself.
-pub(crate) fn unknown(words: &[&str]) -> String {
-    let words = match words {
-        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-        words => words.concat(),
-    };
-    format!("unknown; write {words}")
-}
 
 /// The nearest of `known` to `word`, if any is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -90,7 +102,6 @@ mod tests {
         for wrong in ["", "Red", "dark green", "blue "] {
             assert_eq!(wrong.parse::<Colour>(), Err("unknown; write red, dark-green or blue".to_owned()));
         }
-        assert_eq!(unknown(&["one", "other"]), "unknown; write one or other");
     }
 
     #[test]

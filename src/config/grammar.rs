@@ -13,6 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::smtp::host::is_valid_hostname;
+use crate::spelling::Spelled;
 use crate::table;
 use crate::time::{self, Unit};
 
@@ -45,6 +46,11 @@ pub(super) fn word<T: FromStr<Err: Display> + Display + 'static>(form: &str) -> 
         show: Box::new(T::to_string),
         notation: Notation::Quoted,
     }
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Spelled>() -> Grammar<T> {
+    word(&T::words())
 }
 
 impl<T> Grammar<T> {

@@ -16,9 +16,11 @@ pub struct Settings {
     /// How long neither side may send anything. Default 900 s: a server may take 10 minutes to answer the final
     /// dot (RFC 5321 §4.5.3.2.6).
     pub idle_timeout: Duration,
-    /// Bytes that one pipe shall hold; one splice moves no more. Default 262144.
+    /// Bytes that one pipe shall hold; one splice moves no more. Default 1 MiB, the most that an ordinary user
+    /// is given.
     pub pipe_size: usize,
-    /// Pipes of the whole process; 0 never splices. Default 128, half of what an ordinary user is given.
+    /// Pipes of the whole process; 0 never splices. Default 48, three quarters of what an ordinary user is
+    /// given of that size.
     pub max_pipes: usize,
 }
 
@@ -28,8 +30,8 @@ impl Default for Settings {
             inspect: Inspect::Connection,
             forbid_bare_newline: ForbidBareNewline::default(),
             idle_timeout: Duration::from_secs(900),
-            pipe_size: 256 * 1024,
-            max_pipes: 128,
+            pipe_size: 1 << 20,
+            max_pipes: 48,
         }
     }
 }

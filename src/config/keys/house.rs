@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{MOMENT, SECOND, Section, key, section};
 use crate::config::Admin;
-use crate::config::grammar::{file, line, number, socket, time, word};
+use crate::config::grammar::{choice, file, line, number, socket, time, word};
 use crate::config::slot::{list, list_of_phrases, one, optional, preset, whole};
 use crate::report::log;
 use crate::time::Unit::{Days, Seconds};
@@ -15,13 +15,13 @@ pub(super) fn backend(backend: &mut handoff::Settings) -> Section<'_> {
     section("backend", "Where clean connections go, and how the server is told who the client is.", vec![
         key("servers", list(&mut backend.servers, word("address:port, name:port or unix:/path")),
             "The servers, most wanted first. Names are looked up again when their TTL is over."),
-        key("order", one(&mut backend.order, word("priority or least-connections")),
+        key("order", one(&mut backend.order, choice()),
             "In which order servers are tried; those that failed a short while ago come last in any."),
         key("connection_limit", one(&mut backend.connection_limit, number(0..=usize::MAX)),
             "How many clients one server may have at once; more go to the next one. 0 is no limit."),
-        key("identity", one(&mut backend.identity, word("proxy-v2, proxy-v1, xclient, transparent or none")),
+        key("identity", one(&mut backend.identity, choice()),
             "How a server is told who the client is. With none it takes every client for this host."),
-        key("tls", one(&mut backend.tls, word("starttls or off")),
+        key("tls", one(&mut backend.tls, choice()),
             "Whether prescreen speaks TLS with the server: for one across a network. Never without, if it fails."),
         key("tls_ca", optional(&mut backend.tls_ca, file()),
             "PEM certificates that the server's must be signed by. Empty: those that the system trusts."),
@@ -87,7 +87,7 @@ pub(super) fn allowlist(allowlist: &mut allowlist::Settings) -> Section<'_> {
 #[rustfmt::skip]
 pub(super) fn tls<'a>(tls: &'a mut tls::Settings, required: &'a mut String) -> Section<'a> {
     section("tls", "STARTTLS with the client.", vec![
-        key("starttls", one(&mut tls.starttls, word("terminate, passthrough or off")),
+        key("starttls", one(&mut tls.starttls, choice()),
             "Whether TLS ends here (needs a certificate), at the backend, or is not offered."),
         key("certificates", list_of_phrases(&mut tls.certificates, word("\"chain.pem key.pem\"")),
             "PEM files; chosen by the name that the client asks for, the first serves all others."),
@@ -103,16 +103,16 @@ pub(super) fn tls<'a>(tls: &'a mut tls::Settings, required: &'a mut String) -> S
 #[rustfmt::skip]
 pub(super) fn relay(relay: &mut relay::Settings) -> Section<'_> {
     section("relay", "Forwarding, once a server has taken the connection over.", vec![
-        key("inspect", one(&mut relay.inspect, word("connection or transaction")),
+        key("inspect", one(&mut relay.inspect, choice()),
             "How much is screened: the connection up to its first DATA, or every MAIL transaction."),
-        key("forbid_bare_newline", one(&mut relay.forbid_bare_newline, word("reject, note or no")),
+        key("forbid_bare_newline", one(&mut relay.forbid_bare_newline, choice()),
             "With inspect = \"transaction\": what becomes of a dot alone on what only some servers take for a line."),
         key("idle_timeout", one(&mut relay.idle_timeout, time(Seconds, SECOND)),
             "How long neither side may send anything. A server may take 10 minutes to answer the final dot."),
         key("pipe_size", one(&mut relay.pipe_size, number(4096..=usize::MAX)),
             "Bytes that one pipe shall hold; one splice moves no more."),
         key("max_pipes", one(&mut relay.max_pipes, number(0..=usize::MAX)),
-            "Pipes of the whole process; 0 never splices. An ordinary user is given 256."),
+            "Pipes of the whole process; 0 never splices. An ordinary user is given 64 of 1 MiB, 256 of 262144."),
     ])
 }
 
@@ -137,13 +137,13 @@ pub(super) fn admin(admin: &mut Admin) -> Section<'_> {
 #[rustfmt::skip]
 pub(super) fn log(log: &mut log::Settings) -> Section<'_> {
     section("log", "One line for each connection.", vec![
-        key("format", one(&mut log.format, word("text, json or postscreen")),
+        key("format", one(&mut log.format, choice()),
             "A sentence for people, an object with every fact, or the lines that postscreen would write."),
         key("output", one(&mut log.output, word("stdout, journald, syslog or syslog:…")),
             "Where lines go: stdout, journald, syslog (/dev/log), syslog:/path, syslog:udp:ADDRESS:PORT or syslog:tcp:ADDRESS:PORT. Changes with a restart."),
-        key("syslog_format", preset(&mut log.syslog_format, word("bsd or rfc5424")),
+        key("syslog_format", preset(&mut log.syslog_format, choice()),
             "How a syslog daemon is spoken to. Default: bsd to a socket of this host, rfc5424 over the network."),
-        key("level", one(&mut log.level, word("error, warn, info, debug or trace")),
+        key("level", one(&mut log.level, choice()),
             "The least severe that is logged; info shows every connection."),
         key("syslog_name", one(&mut log.syslog_name, word("name")),
             "The part before /postscreen in the program tag of the postscreen format."),

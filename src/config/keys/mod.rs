@@ -11,7 +11,7 @@ mod smtp;
 use std::time::Duration;
 
 use super::Config;
-use super::grammar::{host, network, socket, time, word};
+use super::grammar::{choice, host, network, socket, time, word};
 use super::listen::Listener;
 use super::slot::{Slot, list, one, whole};
 use crate::screen::Mode;
@@ -82,7 +82,7 @@ fn top<'a>(hostname: &'a mut String, mode: &'a mut Mode, mynetworks: &'a mut Str
     section("", "", vec![
         key("hostname", one(hostname, host()),
             "The name in greetings and replies. Empty: the system's own."),
-        key("mode", one(mode, word("enforce or observe")),
+        key("mode", one(mode, choice()),
             "observe: everything is judged, logged and counted, and no client is refused for it. Protocol errors, the \
              limits that protect this host and the backend's own refusals stay."),
         key("mynetworks", whole(mynetworks, word("networks, names, tables")),
@@ -96,7 +96,7 @@ pub(super) fn listener(listener: &mut Listener) -> Section<'_> {
     section("listen", "Where clients come in; one [[listen]] for each address.", vec![
         key("address", one(&mut listener.address, socket(None)),
             "Address and port."),
-        key("proxy_protocol", one(&mut listener.proxy_protocol, word("off or required")),
+        key("proxy_protocol", one(&mut listener.proxy_protocol, choice()),
             "Whether a PROXY header (v1 or v2) comes first and names the client."),
         key("trusted", list(&mut listener.trusted, network()),
             "Who may send PROXY headers. Anybody else is closed without a word."),

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::{SECOND, Section, key, section};
-use crate::config::grammar::{address, line, number, time, word, yes_no};
+use crate::config::grammar::{address, choice, line, number, time, word, yes_no};
 use crate::config::slot::{entries, list, one, preset, whole};
 use crate::policy::{Codes, Domains, Recipients, Settings, Verification, service};
 use crate::time::Unit::{Days, Hours, Seconds};
 
 const LIST: &str = "restrictions";
 const CODE: &str = "code from 400 to 599";
-const TEMPFAIL: &str = "defer or defer_if_permit";
 
 #[rustfmt::skip]
 pub(super) fn sections(policy: &mut Settings) -> [Section<'_>; 6] {
@@ -43,9 +42,9 @@ pub(super) fn sections(policy: &mut Settings) -> [Section<'_>; 6] {
             key("peername_lookup", one(&mut policy.peername_lookup, yes_no()),
                 "Whether clients' names are looked up at all."),
             key("unknown_helo_hostname_tempfail_action",
-                one(&mut policy.unknown_helo_hostname_tempfail_action, word(TEMPFAIL)),
+                one(&mut policy.unknown_helo_hostname_tempfail_action, choice()),
                 "What DNS trouble in reject_unknown_helo_hostname leads to."),
-            key("unknown_address_tempfail_action", one(&mut policy.unknown_address_tempfail_action, word(TEMPFAIL)),
+            key("unknown_address_tempfail_action", one(&mut policy.unknown_address_tempfail_action, choice()),
                 "What DNS trouble in reject_unknown_sender_domain and its sister leads to."),
             key("parent_domain_matches_subdomains", whole(&mut policy.parent_domain_matches_subdomains, word("names")),
                 "Where example.com also means what is below it. Elsewhere .example.com says so."),
@@ -180,7 +179,7 @@ fn verification(probes: &mut Verification) -> Section<'_> {
         key("unverified_recipient_reject_reason", one(&mut probes.unverified_recipient_reject_reason, line()),
             "What the client is told. Empty: the backend's words."),
         key("unverified_recipient_tempfail_action",
-            one(&mut probes.unverified_recipient_tempfail_action, word(TEMPFAIL)),
+            one(&mut probes.unverified_recipient_tempfail_action, choice()),
             "What a probe without result leads to."),
         key("unverified_sender_reject_code", one(&mut probes.unverified_sender_reject_code, code()),
             "An undeliverable sender."),
@@ -189,7 +188,7 @@ fn verification(probes: &mut Verification) -> Section<'_> {
         key("unverified_sender_reject_reason", one(&mut probes.unverified_sender_reject_reason, line()),
             "What the client is told. Empty: the backend's words."),
         key("unverified_sender_tempfail_action",
-            one(&mut probes.unverified_sender_tempfail_action, word(TEMPFAIL)),
+            one(&mut probes.unverified_sender_tempfail_action, choice()),
             "What a probe without result leads to."),
     ])
 }

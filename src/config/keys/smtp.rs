@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{SECOND, Section, key, section};
-use crate::config::grammar::{line, number, time, word, yes_no, yes_no_as};
+use crate::config::grammar::{choice, line, number, time, word, yes_no, yes_no_as};
 use crate::config::slot::{list, one, optional, preset, whole};
 use crate::dialogue::{self, Auth};
 use crate::limits;
@@ -38,7 +38,7 @@ pub(super) fn sections<'a>(
             key("discard_ehlo_keyword_address_maps",
                 whole(&mut smtp.discard_ehlo_keyword_address_maps, word("tables")),
                 "The same for single clients: keywords by address."),
-            key("auth", one(auth, word("hide or handoff")),
+            key("auth", one(auth, choice()),
                 "Whether AUTH is offered when the backend does; the session is then the backend's."),
             key("soft_bounce", one(&mut smtp.soft_bounce, yes_no()),
                 "Whether our own 5xx replies become 4xx: for trying things out."),
