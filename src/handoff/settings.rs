@@ -149,7 +149,13 @@ pub enum Identity {
     None,
 }
 
-spelled!(Identity { ProxyV2 = "proxy-v2", ProxyV1 = "proxy-v1", Xclient = "xclient", Transparent = "transparent", None = "none" });
+spelled!(Identity {
+    ProxyV2 = "proxy-v2",
+    ProxyV1 = "proxy-v1",
+    Xclient = "xclient",
+    Transparent = "transparent",
+    None = "none"
+});
 
 impl Identity {
     /// Whether something is sent in front of the server's greeting.
