@@ -11,12 +11,14 @@ mod file;
 mod orders;
 mod presence;
 mod record;
+mod settings;
 pub mod shared;
 mod store;
 
 pub use orders::{Order, Standing};
 pub use presence::Presence;
 pub use record::{Key, Prefixes, Record, Test};
+pub use settings::Settings;
 pub use store::StoreState;
 
 use std::net::IpAddr;
@@ -36,55 +38,6 @@ use orders::Orders;
 use presence::Presences;
 use shared::Shared;
 use store::{Pace, Store};
-
-/// `[allowlist]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The file that survives a restart; its folder must be writable. Default: none, memory only.
-    pub path: Option<PathBuf>,
-    /// Clients remembered at most; the one not seen for longest goes first. About 350 bytes of memory each.
-    /// Default 200,000.
-    pub max_entries: u64,
-    /// Leading bits that identify an IPv4 client, 0 to 32. Default 32.
-    pub ipv4_prefix: u8,
-    /// Leading bits that identify an IPv6 client, 0 to 128. Default 64: a host owns its /64.
-    pub ipv6_prefix: u8,
-    /// How long a client is remembered after all its passes have expired. Default 7 days.
-    pub retention_time: Duration,
-    /// The allowlist that several hosts share.
-    pub shared: shared::Settings,
-    /// The longest TTL of any test: no pass counts for longer, whatever the clock was when it was noted.
-    /// Default 30 days.
-    pub longest_ttl: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            path: None,
-            max_entries: 200_000,
-            ipv4_prefix: 32,
-            ipv6_prefix: 64,
-            retention_time: Duration::from_secs(7 * 86_400),
-            shared: shared::Settings::default(),
-            longest_ttl: Duration::from_secs(30 * 86_400),
-        }
-    }
-}
-
-impl Settings {
-    /// The keys in which `other` differs and which a running allowlist cannot change.
-    pub fn fixed_keys_changed(&self, other: &Self) -> impl Iterator<Item = &'static str> {
-        let path = (self.path != other.path).then_some("path");
-        let room = (self.max_entries != other.max_entries).then_some("max_entries");
-        let shared = (self.shared != other.shared).then_some("shared, and what belongs to it,");
-        path.into_iter().chain(room).chain(shared)
-    }
-
-    fn prefixes(&self) -> Prefixes {
-        Prefixes { ipv4: self.ipv4_prefix, ipv6: self.ipv6_prefix }
-    }
-}
 
 /// The allowlist of this host. Share it in an `Arc`; all methods take `&self` and none waits for the disk but
 /// [`open`](Self::open), [`attach`](Self::attach) and [`close`](Self::close).
@@ -456,103 +409,4 @@ impl Expiry<Key, Record> for Lifetimes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: Duration = Duration::from_secs(86_400);
-
-    fn allowlist(max_entries: u64) -> Allowlist {
-        Allowlist::open(&Settings { max_entries, ..Settings::default() })
-    }
-
-    fn passed(test: Test, now: SystemTime, ttl: Duration) -> Record {
-        let mut record = Record::default();
-        record.pass(test, now, ttl);
-        record
-    }
-
-    fn client(list: &Allowlist, n: u32) -> Key {
-        list.key(IpAddr::V4(n.into()))
-    }
-
-    #[test]
-    fn overlapping_sessions_of_one_client_keep_each_others_passes() {
-        let (list, now) = (allowlist(10), SystemTime::now());
-        let key = client(&list, 1);
-        list.store(key, passed(Test::Pregreet, now, DAY));
-        list.store(key, passed(Test::Pipelining, now, DAY));
-        let record = list.lookup(key).unwrap();
-        assert!(record.passed(Test::Pregreet, now) && record.passed(Test::Pipelining, now));
-    }
-
-    #[test]
-    fn to_be_known_is_no_lookup() {
-        let list = allowlist(10);
-        let (known, stranger) = (client(&list, 1), client(&list, 2));
-        list.store(known, passed(Test::Pregreet, SystemTime::now(), DAY));
-        assert!(list.knows(known) && !list.knows(stranger));
-        assert_eq!((list.totals().hits, list.totals().misses), (0, 0));
-    }
-
-    #[test]
-    fn a_revoked_pass_is_gone() {
-        let list = allowlist(10);
-        let key = client(&list, 1);
-        list.store(key, passed(Test::Pregreet, SystemTime::now(), DAY));
-        list.remove(key);
-        assert_eq!(list.lookup(key), None);
-        let totals = list.totals();
-        assert_eq!((totals.hits, totals.misses, totals.stored, totals.removed), (0, 1, 1, 1));
-    }
-
-    #[test]
-    fn other_settings_count_at_once_and_forget_nobody() {
-        let (list, now) = (allowlist(10), SystemTime::now());
-        let known = client(&list, 0xc000_0207);
-        list.store(known, passed(Test::Pregreet, now, DAY));
-        list.configure(&Settings { ipv4_prefix: 24, longest_ttl: 2 * DAY, ..Settings::default() });
-        assert_eq!(client(&list, 0xc000_0207).to_string(), "192.0.2.0/24");
-        assert!(list.lookup(known).is_some() && !list.knows(client(&list, 0xc000_0207)));
-        list.store(known, passed(Test::Pregreet, now, 9 * DAY));
-        let expires = list.lookup(known).and_then(|record| record.expires(Test::Pregreet)).unwrap();
-        assert!(expires <= now + 3 * DAY);
-
-        let (a, b) =
-            (Settings::default(), Settings { max_entries: 1, ipv6_prefix: 48, ..Settings::default() });
-        assert_eq!(a.fixed_keys_changed(&b).collect::<Vec<_>>(), ["max_entries"]);
-    }
-
-    #[test]
-    fn a_full_list_takes_newcomers_and_forgets_the_oldest() {
-        let (list, now) = (allowlist(100), SystemTime::now());
-        for n in 0..1_000 {
-            list.store(client(&list, n), passed(Test::Pregreet, now, DAY));
-        }
-        assert_eq!(list.len(), 100);
-        assert!((900..1_000).all(|n| list.lookup(client(&list, n)).is_some()));
-        assert_eq!(list.iter().count(), 100);
-    }
-
-    #[test]
-    fn an_expired_client_is_still_known_until_retention_ends() {
-        let (list, now) = (allowlist(10), SystemTime::now());
-        let (late, gone) = (client(&list, 1), client(&list, 2));
-        list.store(late, passed(Test::Pregreet, now - 2 * DAY, DAY));
-        list.store(gone, passed(Test::Pregreet, now - 9 * DAY, DAY));
-        let record = list.lookup(late).unwrap();
-        assert!(record.ever_passed(Test::Pregreet) && !record.passed(Test::Pregreet, now));
-        assert_eq!(list.lookup(gone), None);
-    }
-
-    #[test]
-    fn a_clock_set_back_lets_no_pass_live_longer_than_the_longest_ttl() {
-        let (list, now) = (allowlist(10), SystemTime::now());
-        let key = client(&list, 1);
-        let years = 3_652 * DAY;
-        list.store_at(key, passed(Test::Pregreet, now + years, DAY), now + years);
-        let record = list.lookup_at(key, now).unwrap();
-        assert!(record.passed(Test::Pregreet, now + 29 * DAY));
-        let a_month_later = list.lookup_at(key, now + 31 * DAY).unwrap();
-        assert!(!a_month_later.passed(Test::Pregreet, now + 31 * DAY), "the bound moved with the clock");
-    }
-}
+mod tests;
