@@ -378,7 +378,7 @@ impl<'a> Visit<'a> {
         let mut bytes = Vec::new();
         replies.iter().for_each(|reply| reply.write_to(&mut bytes));
         let limit = self.time_limit();
-        match wire::send(&mut self.stream, &bytes, limit).await {
+        match wire::tell(&mut self.stream, &bytes, limit).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Ended(Outcome::TimedOut)),
             Err(_) => Err(Ended(Outcome::HungUp)),

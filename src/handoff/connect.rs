@@ -4,8 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
 use super::introduction::Client;
@@ -70,13 +71,30 @@ async fn connect_to(
     };
     if identity.speaks_first() {
         // The last packet of the handshake waits for the header, which is on its way at once. Only a matter of cost.
-        let _ = SockRef::from(&socket).set_tcp_quickack(false);
+        let _ = socket.set_tcp_quickack(false);
     }
-    within(limit, socket.connect(address)).await
+    let stream = begin(socket, address).map_err(|error| Trouble::of_connect(&error))?;
+    // A server on this host has answered when connect(2) returns; the runtime would wait to be told.
+    if stream.peer_addr().is_err() {
+        within(limit, established(&stream)).await?;
+    }
+    Ok(stream)
 }
 
-fn plain(server: SocketAddr) -> io::Result<TcpSocket> {
-    if server.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+fn plain(server: SocketAddr) -> io::Result<RawSocket> {
+    RawSocket::new(Domain::for_address(server), Type::STREAM.nonblocking(), Some(Protocol::TCP))
+}
+
+fn begin(socket: RawSocket, address: SocketAddr) -> io::Result<TcpStream> {
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(error),
+        _ => TcpStream::from_std(socket.into()),
+    }
+}
+
+async fn established(stream: &TcpStream) -> io::Result<()> {
+    stream.writable().await?;
+    stream.take_error()?.map_or(Ok(()), Err)
 }
 
 /// Whether the server can be told of `client` by its source address.
@@ -95,18 +113,16 @@ fn is_met(address: &SocketAddr, client: &Client<'_>) -> bool {
 }
 
 /// A socket whose source address is the client's. Without a client it only shows that we are allowed to make one.
-fn transparent(server: SocketAddr, client: Option<IpAddr>) -> Result<TcpSocket, Trouble> {
-    let socket = RawSocket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP));
-    let socket = socket.map_err(|error| Trouble::of_connect(&error))?;
+fn transparent(server: SocketAddr, client: Option<IpAddr>) -> Result<RawSocket, Trouble> {
+    let socket = plain(server).map_err(|error| Trouble::of_connect(&error))?;
     // The kernel keeps one flag for both families.
     socket.set_ip_transparent_v4(true).map_err(|_| Trouble::Identity)?;
     let prepare = || {
-        socket.set_nonblocking(true)?;
         socket.set_reuse_address(true)?;
         client.map_or(Ok(()), |client| socket.bind(&SocketAddr::new(client, 0).into()))
     };
     prepare().map_err(|error: io::Error| Trouble::of_connect(&error))?;
-    Ok(TcpSocket::from_std_stream(socket.into()))
+    Ok(socket)
 }
 
 async fn within<T>(limit: Duration, connect: impl Future<Output = io::Result<T>>) -> Result<T, Trouble> {

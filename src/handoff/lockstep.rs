@@ -67,7 +67,7 @@ impl Conversation {
         if bytes.is_empty() {
             return Ok(());
         }
-        wire::send(&mut self.link, bytes, limit).await.map_err(|error| {
+        wire::tell(&mut self.link, bytes, limit).await.map_err(|error| {
             let is_late = error.kind() == io::ErrorKind::TimedOut;
             Lost::from(if is_late { Trouble::Timeout } else { Trouble::Closed })
         })

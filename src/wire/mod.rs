@@ -10,12 +10,16 @@ pub use socket::Socket;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
+
+use crate::tls::Stream;
 
 /// How much one read can bring.
 const CHUNK: usize = 4096;
@@ -58,6 +62,24 @@ where
     Poll::Ready(Ok(read.len()))
 }
 
+/// Writes all of `bytes` within `limit`, as [`send`] does, and tries it at once where nothing stands before the socket:
+/// of a new socket the runtime knows only by an event that there is room, which would be a wake-up for nothing.
+pub async fn tell<S>(stream: &mut Stream<S>, bytes: &[u8], limit: Duration) -> io::Result<()>
+where
+    S: AsFd + AsyncRead + AsyncWrite + Unpin,
+{
+    let sent = match stream {
+        // What goes wrong here goes wrong below, too.
+        Stream::Plain(socket) => rustix::net::send(socket, bytes, SendFlags::NOSIGNAL).unwrap_or(0),
+        Stream::Tls(_) => 0,
+    };
+    match bytes.get(sent..) {
+        None | Some([]) => Ok(()),
+        // Boxed: few have to wait for room.
+        Some(rest) => Box::pin(send(stream, rest, limit)).await,
+    }
+}
+
 /// Writes all of `bytes` within `limit`; a client that takes longer is treated as gone.
 pub async fn send<S>(stream: &mut S, bytes: &[u8], limit: Duration) -> io::Result<()>
 where
@@ -97,7 +119,10 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use tokio::io::{AsyncReadExt, duplex};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -109,6 +134,34 @@ mod tests {
         assert_eq!(fill(&mut pieces, |bytes| taken.extend(bytes)).await.unwrap(), 12);
         assert_eq!(taken, b"EHLO x\r\nMAIL");
         assert_eq!(fill(&mut pieces, |_| {}).await.unwrap(), 0);
+    }
+
+    /// Both ends of a new connection.
+    async fn connection() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream::Plain(listener.accept().await.unwrap().0), far)
+    }
+
+    #[tokio::test]
+    async fn a_new_client_is_told_before_the_runtime_knows_of_it() {
+        let (mut near, _far) = connection().await;
+        let told = pin!(tell(&mut near, b"220 hello\r\n", Duration::from_secs(60)));
+        assert!(told.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_taken_at_once_follows() {
+        let (mut near, mut far) = connection().await;
+        let words: Vec<u8> = (0..16u32 << 20).map(|n| n as u8).collect();
+        let tell = async {
+            tell(&mut near, &words, Duration::from_secs(60)).await.unwrap();
+            drop(near);
+        };
+        let mut heard = Vec::new();
+        let (read, ()) = tokio::join!(far.read_to_end(&mut heard), tell);
+        assert_eq!(read.unwrap(), words.len());
+        assert!(heard == words);
     }
 
     #[tokio::test(start_paused = true)]
