@@ -67,9 +67,9 @@ async fn connect_to(
 ) -> Result<TcpStream, Trouble> {
     let socket = match identity {
         Identity::Transparent => transparent(address, client.address())?,
-        _ => plain(address).map_err(|error| Trouble::of_connect(&error))?,
+        _ => plain(address)?,
     };
-    if identity.speaks_first() {
+    if identity.sends_header() {
         // The last packet of the handshake waits for the header, which is on its way at once. Only a matter of cost.
         let _ = socket.set_tcp_quickack(false);
     }
@@ -81,8 +81,9 @@ async fn connect_to(
     Ok(stream)
 }
 
-fn plain(server: SocketAddr) -> io::Result<RawSocket> {
+fn plain(server: SocketAddr) -> Result<RawSocket, Trouble> {
     RawSocket::new(Domain::for_address(server), Type::STREAM.nonblocking(), Some(Protocol::TCP))
+        .map_err(|error| Trouble::of_connect(&error))
 }
 
 fn begin(socket: RawSocket, address: SocketAddr) -> io::Result<TcpStream> {
@@ -114,7 +115,7 @@ fn is_met(address: &SocketAddr, client: &Client<'_>) -> bool {
 
 /// A socket whose source address is the client's. Without a client it only shows that we are allowed to make one.
 fn transparent(server: SocketAddr, client: Option<IpAddr>) -> Result<RawSocket, Trouble> {
-    let socket = plain(server).map_err(|error| Trouble::of_connect(&error))?;
+    let socket = plain(server)?;
     // The kernel keeps one flag for both families.
     socket.set_ip_transparent_v4(true).map_err(|_| Trouble::Identity)?;
     let prepare = || {

@@ -158,8 +158,8 @@ spelled!(Identity {
 });
 
 impl Identity {
-    /// Whether something is sent in front of the server's greeting.
-    pub(super) fn speaks_first(self) -> bool {
+    /// Whether a header is sent in front of everything else.
+    pub(super) fn sends_header(self) -> bool {
         matches!(self, Self::ProxyV2 | Self::ProxyV1)
     }
 }

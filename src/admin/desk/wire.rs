@@ -28,12 +28,14 @@ pub(super) mod order {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     use crate::allowlist::Order;
+    use crate::spelling::Spelled;
 
     pub(in crate::admin::desk) fn serialize<S: Serializer>(order: &Order, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(order)
     }
 
     pub(in crate::admin::desk) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Order, D::Error> {
-        String::deserialize(from)?.parse().map_err(de::Error::custom)
+        let text = String::deserialize(from)?;
+        text.parse().map_err(|_: String| de::Error::unknown_variant(&text, Order::WORDS))
     }
 }
