@@ -79,6 +79,8 @@ pub(super) struct Flow {
     moved: Moved,
     /// Bytes may be inside the sink's stream, such as a TLS record, that only a flush sends.
     unflushed: bool,
+    /// The last read ended in QUIT.
+    has_quit: bool,
 }
 
 /// What has left the source and has not reached the sink. Nothing is read while something is held: so order is kept,
@@ -135,7 +137,14 @@ impl Flow {
     }
 
     fn new(early: Vec<u8>, gait: Gait) -> Self {
-        Self { hold: Hold::of(early), phase: Phase::Open, gait, moved: Moved::default(), unflushed: false }
+        Self {
+            hold: Hold::of(early),
+            phase: Phase::Open,
+            gait,
+            moved: Moved::default(),
+            unflushed: false,
+            has_quit: false,
+        }
     }
 
     /// What has reached the sink.
@@ -151,6 +160,11 @@ impl Flow {
     /// Whether nothing more will happen.
     pub(super) fn is_finished(&self) -> bool {
         self.phase == Phase::Finished
+    }
+
+    /// Whether the source has said QUIT, and nothing since. What goes through a pipe is not looked at.
+    pub(super) fn has_quit(&self) -> bool {
+        self.has_quit
     }
 
     /// Gives up: the sink takes no more.
@@ -246,6 +260,7 @@ impl Flow {
                 return Poll::Ready(Ok(()));
             }
             self.gait = self.gait.after_read(bytes.len());
+            self.has_quit = ends_in_quit(bytes);
             self.unflushed = true;
             while !bytes.is_empty() {
                 match poll_write(cx, sink.stream(), bytes) {
@@ -281,6 +296,7 @@ impl Flow {
             Ok(0) => self.phase = Phase::Ended,
             Ok(spliced) => {
                 self.gait = self.gait.after_splice(spliced);
+                self.has_quit = false;
                 self.hold = Hold::Pipe(lease);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -333,6 +349,11 @@ impl Gait {
     }
 }
 
+fn ends_in_quit(bytes: &[u8]) -> bool {
+    let Some((before, line)) = bytes.split_last_chunk::<6>() else { return false };
+    line.eq_ignore_ascii_case(b"QUIT\r\n") && (before.is_empty() || before.ends_with(b"\n"))
+}
+
 /// A write that takes nothing would be asked again for ever.
 fn poll_write<T>(cx: &mut Context<'_>, sink: &mut T, bytes: &[u8]) -> Poll<io::Result<usize>>
 where
@@ -363,6 +384,16 @@ mod tests {
     #[test]
     fn who_may_not_splice_never_does() {
         assert_eq!(Gait::CopyOnly.after_read(4 * PORTION), Gait::CopyOnly);
+    }
+
+    #[test]
+    fn quit_is_a_line_of_its_own_and_the_last() {
+        for quit in ["QUIT\r\n", "quit\r\n", ".\r\nQUIT\r\n"] {
+            assert!(ends_in_quit(quit.as_bytes()), "{quit:?}");
+        }
+        for other in ["", "QUIT\n", "NOQUIT\r\n", "QUIT\r\nNOOP\r\n"] {
+            assert!(!ends_in_quit(other.as_bytes()), "{other:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! Where there is no splicing to be had, everything is copied, and nobody but the metrics notices.
 //!
 //! An end is passed on exactly: who has finished sending may go on receiving, and the other side is told once it has
-//! every byte. The relay never adds a byte, and looks at none.
+//! every byte. The relay never adds a byte, and looks at no more than the last line: once a client has said QUIT and the
+//! backend has closed, nobody waits for the client to close, too (RFC 5321 §4.1.1.10). Many never do.
 
 mod content;
 mod flow;
@@ -160,7 +161,7 @@ impl<C: Leg, B: Leg> Relay<C, B> {
                 self.first.get_or_insert(source);
             }
         }
-        if !(self.up.is_finished() && self.down.is_finished()) {
+        if !(self.down.is_finished() && (self.up.is_finished() || self.up.has_quit())) {
             return Poll::Pending;
         }
         Poll::Ready(match self.broken {

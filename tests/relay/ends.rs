@@ -58,6 +58,22 @@ async fn who_has_finished_sending_goes_on_receiving() {
     }
 }
 
+/// A client that has been let go holds nobody's place, whether it closes or not.
+#[tokio::test]
+async fn behind_quit_nobody_waits_for_the_client() {
+    for (settings, backend) in EVERY {
+        let mut rig = Rig::start(settings(), backend, Early::default()).await;
+        rig.client.write_all(b".\r\nquit\r\n").await.unwrap();
+        rig.backend.read_exact(&mut [0; 9]).await.unwrap();
+        rig.backend.write_all(b"250 Ok\r\n221 Bye\r\n").await.unwrap();
+        drop(rig.backend);
+        assert_eq!(rig.relay.await.unwrap().ended, How::Finished { first: Side::Backend });
+        let mut heard = String::new();
+        rig.client.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "250 Ok\r\n221 Bye\r\n");
+    }
+}
+
 /// Data and FIN wait together before the relay first looks.
 #[tokio::test]
 async fn data_and_end_in_one_event() {
