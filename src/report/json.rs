@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
 use super::line::{self, Client};
 use super::text::{REPLY, excerpt, printable, printable_up_to};
@@ -62,8 +63,8 @@ struct Facts<'a> {
     handoff: Option<HandedOver<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     relay: Option<Relayed>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<Value>,
+    #[serde(serialize_with = "events", skip_serializing_if = "<[_]>::is_empty")]
+    events: &'a [(Duration, Finding)],
     #[serde(skip_serializing_if = "is_zero")]
     more_events: u32,
 }
@@ -164,7 +165,7 @@ pub(super) fn of(report: &Report) -> String {
             .handoff()
             .map(|handoff| HandedOver { server: handoff.server.as_deref(), seconds: seconds(handoff.took) }),
         relay: report.transfer().map(Relayed::of),
-        events: report.findings.iter().map(|(at, finding)| event(seconds(*at), finding)).collect(),
+        events: &report.findings,
         more_events: report.untold,
     };
     let mut object = Vec::with_capacity(USUAL);
@@ -173,7 +174,7 @@ pub(super) fn of(report: &Report) -> String {
 }
 
 /// Seconds, to the millisecond.
-fn seconds(duration: std::time::Duration) -> f64 {
+fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
@@ -216,102 +217,101 @@ impl Bytes {
     }
 }
 
-fn attributes(envelope: &Envelope) -> Map<String, Value> {
-    let mut facts = Map::new();
-    let mut fact = |name: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            facts.insert(name.to_owned(), printable(value).into());
-        }
-    };
-    fact("command", Some(envelope.command));
-    fact("helo", envelope.helo.as_deref());
-    fact("protocol", Some(envelope.protocol.as_str()));
-    fact("from", envelope.sender.as_deref());
-    fact("to", envelope.recipient.as_deref());
-    facts
+fn events<S: Serializer>(findings: &&[(Duration, Finding)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(findings.iter().map(|(at, finding)| Event { at: *at, finding }))
 }
 
 /// A finding: when, in which words a log line would tell it, and its facts.
-fn event(at: f64, finding: &Finding) -> Value {
-    let what = line::lines(finding, Client::Understood).into_iter().map(|line| line.text).collect::<Vec<_>>();
-    let mut facts = match finding {
-        Finding::Screen(finding) => screened(finding),
-        Finding::Dialogue(finding) => said(finding),
-        Finding::Exceeded(exceeded) => object(
-            json!({"limit": exceeded.limit.as_str(), "count": exceeded.count, "allowed": exceeded.allowed}),
-        ),
-    };
-    facts.insert("at".to_owned(), at.into());
-    facts.insert("what".to_owned(), what.join("; ").into());
-    facts.into()
+struct Event<'a> {
+    at: Duration,
+    finding: &'a Finding,
 }
 
-fn screened(finding: &screen::Finding) -> Map<String, Value> {
+impl Serialize for Event<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let lines = line::lines(self.finding, Client::Understood);
+        let what: Vec<_> = lines.iter().map(|line| &*line.text).collect();
+        let mut object = to.serialize_map(None)?;
+        object.serialize_entry("at", &seconds(self.at))?;
+        object.serialize_entry("what", &what.join("; "))?;
+        match self.finding {
+            Finding::Screen(finding) => screened(&mut object, finding)?,
+            Finding::Dialogue(finding) => said(&mut object, finding)?,
+            Finding::Exceeded(exceeded) => {
+                object.serialize_entry("limit", exceeded.limit.as_str())?;
+                object.serialize_entry("count", &exceeded.count)?;
+                object.serialize_entry("allowed", &exceeded.allowed)?;
+            }
+        }
+        object.end()
+    }
+}
+
+fn screened<M: SerializeMap>(object: &mut M, finding: &screen::Finding) -> Result<(), M::Error> {
     use screen::Finding as F;
     match finding {
         F::Pregreet { count, after, text } => {
-            object(json!({"bytes": count, "after": seconds(*after), "text": excerpt(text)}))
+            object.serialize_entry("bytes", count)?;
+            object.serialize_entry("after", &seconds(*after))?;
+            object.serialize_entry("text", &excerpt(text))
         }
-        F::Answered(reply) => object(json!({"list": &*reply.list, "seconds": seconds(reply.took)})),
-        F::HungUp { after } => object(json!({"after": seconds(*after)})),
-        _ => Map::new(),
+        F::Answered(reply) => {
+            object.serialize_entry("list", &*reply.list)?;
+            object.serialize_entry("seconds", &seconds(reply.took))
+        }
+        F::HungUp { after } => object.serialize_entry("after", &seconds(*after)),
+        _ => Ok(()),
     }
 }
 
-fn said(finding: &dialogue::Finding) -> Map<String, Value> {
+fn said<M: SerializeMap>(object: &mut M, finding: &dialogue::Finding) -> Result<(), M::Error> {
     use dialogue::Finding as F;
     match finding {
         F::Reject { envelope, reply, by } | F::WouldReject { envelope, reply, by } => {
-            let mut facts = attributes(envelope);
-            facts.insert("reply".to_owned(), line::said(reply).into());
-            let by = match by {
-                RefusedBy::Test => object(json!({"by": "test"})),
-                RefusedBy::Limit => object(json!({"by": "limit"})),
-                RefusedBy::Restriction(cause) => of_cause(cause),
-            };
-            facts.extend(by);
-            facts
+            of_envelope(object, envelope)?;
+            object.serialize_entry("reply", &line::said(reply))?;
+            match by {
+                RefusedBy::Test => object.serialize_entry("by", "test"),
+                RefusedBy::Limit => object.serialize_entry("by", "limit"),
+                RefusedBy::Restriction(cause) => of_cause(object, cause),
+            }
         }
         F::BackendReject { envelope, reply } => {
-            let mut facts = attributes(envelope);
-            facts.extend(object(json!({"by": "backend", "reply": line::said(reply)})));
-            facts
+            of_envelope(object, envelope)?;
+            object.serialize_entry("reply", &line::said(reply))?;
+            object.serialize_entry("by", "backend")
         }
         F::HungUpOn { envelope, cause } => {
-            let mut facts = attributes(envelope);
-            facts.extend(of_cause(cause));
-            facts
+            of_envelope(object, envelope)?;
+            of_cause(object, cause)
         }
         F::Note { envelope, note } => {
-            let mut facts = attributes(envelope);
-            facts.extend(of_cause(&note.cause));
-            facts.extend(object(
-                json!({"note": note.kind.as_str(), "text": printable_up_to(REPLY, &note.text)}),
-            ));
-            facts
+            of_envelope(object, envelope)?;
+            of_cause(object, &note.cause)?;
+            object.serialize_entry("note", note.kind.as_str())?;
+            object.serialize_entry("text", &printable_up_to(REPLY, &note.text))
         }
-        F::Unavailable { envelope } => attributes(envelope),
-        _ => Map::new(),
+        F::Unavailable { envelope } => of_envelope(object, envelope),
+        _ => Ok(()),
     }
 }
 
-fn of_cause(cause: &Cause) -> Map<String, Value> {
-    let mut facts = object(json!({
-        "by": "restriction",
-        "list": cause.list.as_str(),
-        "restriction": printable(&cause.restriction),
-    }));
-    for (name, value) in [("table", &cause.table), ("key", &cause.key)] {
-        if let Some(value) = value {
-            facts.insert(name.to_owned(), printable(value).into());
-        }
-    }
-    facts
+fn of_envelope<M: SerializeMap>(object: &mut M, envelope: &Envelope) -> Result<(), M::Error> {
+    object.serialize_entry("command", envelope.command)?;
+    optional(object, "helo", envelope.helo.as_deref())?;
+    object.serialize_entry("protocol", envelope.protocol.as_str())?;
+    optional(object, "from", envelope.sender.as_deref())?;
+    optional(object, "to", envelope.recipient.as_deref())
 }
 
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
+fn of_cause<M: SerializeMap>(object: &mut M, cause: &Cause) -> Result<(), M::Error> {
+    object.serialize_entry("by", "restriction")?;
+    object.serialize_entry("list", cause.list.as_str())?;
+    object.serialize_entry("restriction", &printable(&cause.restriction))?;
+    optional(object, "table", cause.table.as_deref())?;
+    optional(object, "key", cause.key.as_deref())
+}
+
+fn optional<M: SerializeMap>(object: &mut M, name: &str, value: Option<&str>) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| object.serialize_entry(name, &printable(value)))
 }

@@ -2,7 +2,7 @@
 //! what restrictions decide.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::Finding;
@@ -121,6 +121,25 @@ pub(super) fn postscreen(text: String) -> Line {
     Program::Postscreen.says(text)
 }
 
+/// Whether there is a line for a finding, without putting it into words.
+pub(super) fn is_told(finding: &Finding) -> bool {
+    use dialogue::Finding as D;
+    use screen::Finding as S;
+    match finding {
+        Finding::Screen(S::Answered(reply)) => match &reply.answer {
+            Answer::Found { records, .. } => records.iter().any(is_listing),
+            Answer::Temporary(_) => true,
+            Answer::NotFound { .. } => false,
+        },
+        Finding::Screen(S::Scored(score)) => score.is_listed(),
+        Finding::Screen(finding) => !matches!(finding, S::Waited(_) | S::Passed(_) | S::Failed { .. }),
+        Finding::Dialogue(finding) => {
+            !matches!(**finding, D::ProtocolError { .. } | D::Passed(_) | D::Failed { .. })
+        }
+        Finding::Exceeded(_) => true,
+    }
+}
+
 /// The lines for a finding; none where no program of Postfix's would write one.
 pub(super) fn lines(finding: &Finding, client: Client<'_>) -> Vec<Line> {
     match finding {
@@ -161,7 +180,7 @@ fn answered(reply: &screen::dnsbl::Reply, client: Client<'_>) -> Vec<Line> {
     let list = &reply.list;
     match &reply.answer {
         Answer::Found { records, .. } => {
-            let told = records.iter().filter(|code| Listing::of(**code) == Listing::Listed);
+            let told = records.iter().filter(|code| is_listing(code));
             let address = client.address();
             told.map(|code| Program::Dnsblog.says(format!("addr{address} listed by domain {list} as {code}")))
                 .collect()
@@ -172,6 +191,10 @@ fn answered(reply: &screen::dnsbl::Reply, client: Client<'_>) -> Vec<Line> {
         }
         Answer::NotFound { .. } => Vec::new(),
     }
+}
+
+fn is_listing(code: &Ipv4Addr) -> bool {
+    Listing::of(*code) == Listing::Listed
 }
 
 fn dialogue(finding: &dialogue::Finding, client: Client<'_>) -> Option<Line> {

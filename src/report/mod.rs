@@ -301,10 +301,10 @@ impl Report {
     }
 
     fn note(&mut self, finding: Finding) {
-        say(|| line::lines(&finding, self.client()));
-        if line::lines(&finding, Client::Understood).is_empty() {
+        if !line::is_told(&finding) {
             return;
         }
+        say(|| line::lines(&finding, self.client()));
         if self.findings.len() < FINDINGS {
             // Most have none, and of the others most have one: a Vec left to itself makes room for four.
             self.findings.reserve_exact(1);

@@ -44,6 +44,40 @@ fn answered(answer: Answer<std::net::Ipv4Addr>) -> Noticed {
     Noticed::Answered(Box::new(reply))
 }
 
+#[test]
+fn what_is_told_is_what_has_words() {
+    let found = |code: &str| answered(Answer::Found { records: vec![code.parse().unwrap()], ttl: WAIT });
+    let unlisted = Score { opinion: Opinion::Clear, ..listed() };
+    let reply = Reply::new(502, "5.5.2 Error: command not recognized");
+    let (test, after, action) = (Test::Pipelining, After::Connect, Action::Enforce);
+    let screened = [
+        Noticed::Permitted,
+        Noticed::Known,
+        Noticed::HungUp { after: WAIT },
+        found("127.0.0.2"),
+        found("127.255.255.254"),
+        answered(Answer::Temporary(Trouble::Timeout)),
+        answered(Answer::NotFound { ttl: None }),
+        Noticed::Scored(Box::new(listed())),
+        Noticed::Scored(Box::new(unlisted)),
+        Noticed::Waited(WAIT),
+        Noticed::Passed(test),
+        Noticed::Failed { test: Some(test), action },
+    ];
+    let said = [
+        Said::TimeLimit { after },
+        Said::Unavailable { envelope: envelope("RCPT") },
+        Said::ProtocolError { after, reply },
+        Said::Passed(vec![test]),
+        Said::Failed { test, action },
+    ];
+    let said = said.map(|finding| Finding::Dialogue(Box::new(finding)));
+    for finding in screened.map(Finding::Screen).into_iter().chain(said) {
+        let lines = line::lines(&finding, Client::Understood);
+        assert_eq!(line::is_told(&finding), !lines.is_empty(), "{finding:?}");
+    }
+}
+
 /// Without time, host and program.
 fn messages(story: impl FnOnce(&mut Report)) -> Vec<String> {
     let lines = logged(Format::Postscreen, Least::Info, || story(&mut report()));
