@@ -13,6 +13,8 @@ pub(crate) enum Clock {
     Process(u32),
     /// The children of a process that have one of these names.
     Children { of: u32, names: &'static [&'static str] },
+    /// A process, and its children that have none of these names.
+    Family { of: u32, but: &'static [&'static str] },
 }
 
 impl Clock {
@@ -53,20 +55,22 @@ impl Clock {
     fn processes(&self) -> Vec<u32> {
         match self {
             Self::Process(pid) => vec![*pid],
-            Self::Children { of, names } => {
-                let path = format!("/proc/{of}/task/{of}/children");
-                let children = fs::read_to_string(path).unwrap_or_default();
-                children
-                    .split_whitespace()
-                    .filter_map(|pid| pid.parse().ok())
-                    .filter(|pid| {
-                        fs::read_to_string(format!("/proc/{pid}/comm"))
-                            .is_ok_and(|name| names.contains(&name.trim()))
-                    })
-                    .collect()
+            Self::Children { of, names } => children(*of, |name| names.contains(&name)).collect(),
+            Self::Family { of, but } => {
+                let children = children(*of, |name| !but.contains(&name));
+                children.chain([*of]).collect()
             }
         }
     }
+}
+
+/// The children of a process that have such a name.
+fn children(of: u32, is_wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = u32> {
+    let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    let pids: Vec<u32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    pids.into_iter().filter(move |pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| is_wanted(name.trim()))
+    })
 }
 
 fn process_time(pid: u32) -> Option<Duration> {

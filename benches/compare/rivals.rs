@@ -195,8 +195,7 @@ pub(crate) struct Mta {
     pub(crate) postscreen: SocketAddr,
 }
 
-/// Postfix's part in serving a client; what comes behind it (queue, delivery) is the same for everybody.
-const SMTPD: &[&str] = &["smtpd"];
+/// The part of Postfix that stands in front of its smtpd.
 const POSTSCREEN: &[&str] = &["postscreen", "dnsblog", "tlsproxy"];
 
 impl Mta {
@@ -232,9 +231,10 @@ tlsproxy unix - - n - 0 tlsproxy
         Self { postfix, postscreen }
     }
 
-    /// The smtpd processes.
-    pub(crate) fn smtpd(&self) -> Vec<Clock> {
-        vec![Clock::Children { of: self.postfix.pid(), names: SMTPD }]
+    /// All of Postfix but what stands in front: smtpd, the queue and delivery, and also who starts processes and writes
+    /// log lines for all of them, postscreen included. prescreen does the like itself.
+    pub(crate) fn rest(&self) -> Vec<Clock> {
+        vec![Clock::Family { of: self.postfix.pid(), but: POSTSCREEN }]
     }
 
     /// postscreen, and what it asks.
@@ -243,7 +243,7 @@ tlsproxy unix - - n - 0 tlsproxy
             name: "postscreen".to_owned(),
             at: self.postscreen,
             front: vec![Clock::Children { of: self.postfix.pid(), names: POSTSCREEN }],
-            behind: self.smtpd(),
+            behind: self.rest(),
             _process: None,
         }
     }
