@@ -162,9 +162,10 @@ impl Flow {
         self.phase == Phase::Finished
     }
 
-    /// Whether the source has said QUIT, and nothing since. What goes through a pipe is not looked at.
+    /// Whether the source has said QUIT and nothing since, and the sink has it all. What goes through a pipe is not
+    /// looked at.
     pub(super) fn has_quit(&self) -> bool {
-        self.has_quit
+        self.has_quit && matches!(self.hold, Hold::Nothing)
     }
 
     /// Gives up: the sink takes no more.

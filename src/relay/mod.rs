@@ -272,6 +272,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_on_its_way_behind_quit_arrives() {
+        let (mut client, near_client) = duplex(256);
+        let (near_backend, backend) = duplex(64);
+        let settings = Settings::default();
+        let relay = copy(near_client, near_backend, Early::default(), &settings, pending());
+
+        let said = [&[b'x'; 100], &b"\r\nQUIT\r\n"[..]].concat();
+        let (mut from_backend, mut to_backend) = tokio::io::split(backend);
+        let talk = async {
+            client.write_all(&said).await.unwrap();
+            to_backend.shutdown().await.unwrap();
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            let mut heard = vec![0; said.len()];
+            from_backend.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, said);
+        };
+        let (transfer, ()) = tokio::join!(relay, talk);
+        assert_eq!(transfer.ended, How::Finished { first: Side::Backend });
+    }
+
+    #[tokio::test]
     async fn a_caller_can_stop_it() {
         let (_client, near_client) = duplex(64);
         let (near_backend, _backend) = duplex(64);
