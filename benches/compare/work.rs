@@ -156,9 +156,10 @@ impl World {
                 clients::deliveries(contender.at, message, 400, 8).await.map(Done::timed)
             })
             .await?;
-        let rows = |of: fn(&Bouts) -> &[f64], scale| rows(&bouts, of, scale);
-        figures::print("W1 known client, 4 KiB to smtpd: CPU in front", "µs", &rows(|b| &b.front, 1e6));
-        figures::print("W1 the whole, with all of Postfix", "µs", &rows(|b| &b.served, 1e6));
+        let front = rows_of(&bouts, |b| &b.front, 1e6);
+        figures::print("W1 known client, 4 KiB to smtpd: CPU in front", "µs", &front);
+        let whole = rows_of(&bouts, |b| &b.served, 1e6);
+        figures::print("W1 the whole, with all of Postfix", "µs", &whole);
         let bouts = self
             .interleave(&contenders, async |contender| {
                 clients::deliveries(contender.at, message, 200, 1).await.map(Done::timed)
@@ -444,10 +445,10 @@ impl World {
 async fn settle(contender: &Contender) {
     const IDLE: f64 = 0.001;
     let time = || contender.time() + contender.time_behind();
-    let mut before = f64::NEG_INFINITY;
-    while time() - before > IDLE {
-        before = time();
+    let (mut before, mut now) = (f64::NEG_INFINITY, time());
+    while now - before > IDLE {
         sleep(Duration::from_millis(20)).await;
+        (before, now) = (now, time());
     }
 }
 
@@ -496,10 +497,6 @@ impl Bouts {
         let took: Vec<f64> = done.took.iter().map(Duration::as_secs_f64).collect();
         self.took.push(quantile(&took, 0.5));
     }
-}
-
-fn rows(bouts: &[Bouts], of: fn(&Bouts) -> &[f64], scale: f64) -> Vec<Row> {
-    rows_of(bouts, of, scale)
 }
 
 fn rows_of(bouts: &[Bouts], of: fn(&Bouts) -> &[f64], scale: f64) -> Vec<Row> {
