@@ -16,9 +16,6 @@ use crate::policy::Cause;
 use crate::relay::{How, Moved, Side, Transfer};
 use crate::screen::{self, History};
 
-/// Octets that most objects need.
-const USUAL: usize = 640;
-
 /// The facts, in the order in which a reader wants them.
 #[derive(Serialize)]
 struct Facts<'a> {
@@ -133,44 +130,49 @@ fn no_tests(report: &&Report) -> bool {
     report.tests().next().is_none()
 }
 
-/// The object, on one line.
-pub(super) fn of(report: &Report) -> String {
-    let (ends, talk) = (report.ends(), report.talk.as_deref());
-    let envelope = talk.and_then(|talk| talk.envelope.as_deref());
-    let facts = Facts {
-        id: report.id(),
-        outcome: report.outcome().map_or("", |outcome| outcome.as_str()),
-        would_have: report.would_have().map(Outcome::as_str),
-        client: ends.client.ip().to_canonical(),
-        port: ends.client.port(),
-        name: talk.and_then(|talk| talk.name.as_deref()),
-        server: ends.server.ip().to_canonical(),
-        server_port: ends.server.port(),
-        stage: report.stage().as_str(),
-        duration: seconds(report.duration().unwrap_or_default()),
-        waited: report.waited().map(seconds),
-        passed: report.history.map(|history| match history {
-            History::New => "new",
-            History::Old => "old",
-        }),
-        tests: report,
-        dnsbl: report.score().map(Dnsbl::of),
-        tls: report.tls().map(|tls| Tls { protocol: &tls.protocol, cipher: &tls.cipher, bits: tls.bits }),
-        helo: envelope.and_then(|envelope| envelope.helo.as_deref()).map(printable),
-        protocol: envelope.map(|envelope| envelope.protocol.as_str()),
-        from: envelope.and_then(|envelope| envelope.sender.as_deref()).map(printable),
-        to: talk.and_then(Recipients::of),
-        accepted: talk.map_or(0, |talk| talk.accepted),
-        handoff: report
-            .handoff()
-            .map(|handoff| HandedOver { server: handoff.server.as_deref(), seconds: seconds(handoff.took) }),
-        relay: report.transfer().map(Relayed::of),
-        events: &report.findings,
-        more_events: report.untold,
-    };
-    let mut object = Vec::with_capacity(USUAL);
-    let written = serde_json::to_writer(&mut object, &facts);
-    written.ok().and_then(|()| String::from_utf8(object).ok()).unwrap_or_default()
+impl<'a> From<&'a Report> for Facts<'a> {
+    fn from(report: &'a Report) -> Self {
+        let (ends, talk) = (report.ends(), report.talk.as_deref());
+        let envelope = talk.and_then(|talk| talk.envelope.as_deref());
+        Self {
+            id: report.id(),
+            outcome: report.outcome().map_or("", |outcome| outcome.as_str()),
+            would_have: report.would_have().map(Outcome::as_str),
+            client: ends.client.ip().to_canonical(),
+            port: ends.client.port(),
+            name: talk.and_then(|talk| talk.name.as_deref()),
+            server: ends.server.ip().to_canonical(),
+            server_port: ends.server.port(),
+            stage: report.stage().as_str(),
+            duration: seconds(report.duration().unwrap_or_default()),
+            waited: report.waited().map(seconds),
+            passed: report.history.map(|history| match history {
+                History::New => "new",
+                History::Old => "old",
+            }),
+            tests: report,
+            dnsbl: report.score().map(Dnsbl::of),
+            tls: report.tls().map(|tls| Tls { protocol: &tls.protocol, cipher: &tls.cipher, bits: tls.bits }),
+            helo: envelope.and_then(|envelope| envelope.helo.as_deref()).map(printable),
+            protocol: envelope.map(|envelope| envelope.protocol.as_str()),
+            from: envelope.and_then(|envelope| envelope.sender.as_deref()).map(printable),
+            to: talk.and_then(Recipients::of),
+            accepted: talk.map_or(0, |talk| talk.accepted),
+            handoff: report
+                .handoff()
+                .map(|handoff| HandedOver { server: handoff.server.as_deref(), seconds: seconds(handoff.took) }),
+            relay: report.transfer().map(Relayed::of),
+            events: &report.findings,
+            more_events: report.untold,
+        }
+    }
+}
+
+/// One object with every fact, bounded.
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Facts::from(self).serialize(to)
+    }
 }
 
 /// Seconds, to the millisecond.

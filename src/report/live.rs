@@ -48,6 +48,11 @@ impl Live {
         Self(Arc::new(Shared { id, started, ends: Mutex::new(ends.into()), stage }))
     }
 
+    /// Octets that it takes, with the counts of those who share it.
+    pub(super) fn size(&self) -> usize {
+        size_of_val(&*self.0) + 2 * size_of::<usize>()
+    }
+
     pub(super) fn announced(&self, ends: Endpoints) {
         *self.0.ends.lock() = ends.into();
     }

@@ -14,6 +14,7 @@ pub mod log;
 mod notice;
 mod outcome;
 mod sentence;
+mod size;
 pub(crate) mod text;
 
 pub use facts::{HandOff, Judge, Rank, Refusal, TestResult, Verdict};
@@ -21,7 +22,6 @@ pub use heard::{Decided, Heard, Refused, Refuser};
 pub use live::Live;
 pub use outcome::Outcome;
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{Level, enabled, info};
@@ -76,8 +76,6 @@ struct End {
     outcome: Outcome,
     duration: Duration,
     is_told: bool,
-    /// The whole as one JSON object, once somebody has asked for it.
-    object: OnceLock<Box<str>>,
 }
 
 /// What comes to light once somebody talks.
@@ -262,7 +260,7 @@ impl Report {
         if self.end.is_none() {
             self.farewell(outcome);
             let (outcome, duration) = (outcome.given(self.offence), self.live.age());
-            self.end = Some(Box::new(End { outcome, duration, is_told: false, object: OnceLock::new() }));
+            self.end = Some(Box::new(End { outcome, duration, is_told: false }));
         }
     }
 
@@ -277,7 +275,8 @@ impl Report {
             info!(target: Format::Text.target(), message = sentence::of(self));
         }
         if enabled!(target: Format::Json.target(), Level::INFO) {
-            info!(target: Format::Json.target(), message = self.object());
+            let object = serde_json::to_string(self).unwrap_or_default();
+            info!(target: Format::Json.target(), message = object);
         }
     }
 
@@ -334,12 +333,6 @@ impl Report {
     /// What others may know of it while it lives.
     pub fn live(&self) -> Live {
         self.live.clone()
-    }
-
-    /// It as one JSON object: every fact, bounded, as the log has it in `json`. Empty while the connection lives,
-    /// because it is written once.
-    pub fn object(&self) -> &str {
-        self.end.as_ref().map_or("", |end| end.object.get_or_init(|| json::of(self).into()))
     }
 
     /// Its two ends.
@@ -408,9 +401,9 @@ impl Report {
         self.offence
     }
 
-    /// What a second policy must know, where it was [kept](Self::listen).
-    pub fn heard(&self) -> Option<&Heard> {
-        self.heard.as_deref()
+    /// What a second policy must know, where it was [kept](Self::listen); from here on it is not.
+    pub fn take_heard(&mut self) -> Option<Heard> {
+        self.heard.take().map(|heard| *heard)
     }
 
     /// What TLS it ran in at the end.

@@ -198,7 +198,7 @@ fn question(about: &str) -> Result<About, String> {
 }
 
 fn told(decision: &Decision) -> Value {
-    let mut report: Value = serde_json::from_str(&decision.report).unwrap_or_default();
+    let mut report = serde_json::to_value(&*decision.report).unwrap_or_default();
     if let Some(facts) = report.as_object_mut() {
         facts.insert("time".to_owned(), epoch(decision.ended).into());
     }

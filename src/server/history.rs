@@ -1,7 +1,10 @@
 //! The last connections and what was decided about them, in so much memory and no more.
+//!
+//! Reports are kept as they are: few of them are ever asked for, and to put all of them into words would cost more
+//! than to serve some of the clients.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
@@ -19,30 +22,26 @@ pub(super) struct History {
     size: AtomicUsize,
 }
 
-/// Texts of different lengths that come and go one by one would leave holes everywhere: they stand in one queue.
 #[derive(Debug, Default)]
 struct Decisions {
     oldest_first: VecDeque<Entry>,
-    /// Their reports, one behind the other.
-    reports: VecDeque<u8>,
+    /// Octets that they take.
+    size: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
-    id: Id,
-    client: IpAddr,
-    ended: SystemTime,
-    /// Octets of its report.
-    length: usize,
+    decision: Decision,
+    /// Octets.
+    size: usize,
 }
 
 /// What was decided about one connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decision {
     /// When the connection ended.
     pub(super) ended: SystemTime,
-    /// The report, as JSON.
-    pub(super) report: String,
+    pub(super) report: Arc<Report>,
 }
 
 /// Whom or what a question is about.
@@ -63,66 +62,42 @@ impl History {
         let mut decisions = self.decisions.lock();
         decisions.shrink(size);
         decisions.oldest_first.shrink_to_fit();
-        decisions.reports.shrink_to_fit();
     }
 
-    pub(super) fn note(&self, report: &Report) {
-        let size = self.size.load(Ordering::Relaxed);
-        if size == 0 {
-            return;
-        }
-        let object = report.object();
-        let Some(rest) = size.checked_sub(size_of::<Entry>() + object.len()) else { return };
-        let entry = Entry {
-            id: report.id(),
-            client: report.ends().client.ip().to_canonical(),
-            ended: SystemTime::now(),
-            length: object.len(),
-        };
+    pub(super) fn note(&self, report: Report) {
+        let size = size_of::<Entry>() + report.size();
+        let Some(rest) = self.size.load(Ordering::Relaxed).checked_sub(size) else { return };
+        let decision = Decision { ended: SystemTime::now(), report: Arc::new(report) };
         let mut decisions = self.decisions.lock();
-        // Room first, so that the queues never grow beyond their size.
+        // Room first, so that there is never more than may be.
         decisions.shrink(rest);
-        decisions.oldest_first.push_back(entry);
-        decisions.reports.extend(object.as_bytes());
+        decisions.size += size;
+        decisions.oldest_first.push_back(Entry { decision, size });
     }
 
     /// What was decided, the oldest first.
     pub(super) fn about(&self, about: About) -> Vec<Decision> {
         let decisions = self.decisions.lock();
-        let mut found = Vec::new();
-        let mut begin = 0;
-        for entry in &decisions.oldest_first {
-            let end = begin + entry.length;
-            if about.means(entry) {
-                let report: Vec<u8> = decisions.reports.range(begin..end).copied().collect();
-                let report = String::from_utf8(report).unwrap_or_default();
-                found.push(Decision { ended: entry.ended, report });
-            }
-            begin = end;
-        }
-        found
+        let all = decisions.oldest_first.iter().map(|entry| &entry.decision);
+        all.filter(|decision| about.means(&decision.report)).cloned().collect()
     }
 }
 
 impl Decisions {
     fn shrink(&mut self, size: usize) {
-        while self.size() > size
+        while self.size > size
             && let Some(oldest) = self.oldest_first.pop_front()
         {
-            self.reports.drain(..oldest.length);
+            self.size -= oldest.size;
         }
-    }
-
-    fn size(&self) -> usize {
-        self.oldest_first.len() * size_of::<Entry>() + self.reports.len()
     }
 }
 
 impl About {
-    fn means(self, entry: &Entry) -> bool {
+    fn means(self, report: &Report) -> bool {
         match self {
-            Self::Connection(id) => entry.id == id,
-            Self::Clients(network) => network.contains(&entry.client),
+            Self::Connection(id) => report.id() == id,
+            Self::Clients(network) => network.contains(&report.ends().client.ip().to_canonical()),
         }
     }
 }
@@ -147,10 +122,11 @@ mod tests {
     fn the_last_are_found_by_name_address_and_network() {
         let history = History::new(1 << 20);
         let (one, other) = (report("192.0.2.1"), report("192.0.2.2"));
-        history.note(&one);
-        history.note(&other);
+        let id = one.id();
+        history.note(one);
+        history.note(other);
         let about = |about| history.about(about).len();
-        assert_eq!(about(About::Connection(one.id())), 1);
+        assert_eq!(about(About::Connection(id)), 1);
         assert_eq!(about(About::Clients("192.0.2.2/32".parse().unwrap())), 1);
         assert_eq!(about(About::Clients("192.0.2.0/24".parse().unwrap())), 2);
         assert_eq!(about(About::Clients("198.51.100.0/24".parse().unwrap())), 0);
@@ -159,16 +135,18 @@ mod tests {
     #[test]
     fn it_never_takes_more_memory_than_it_is_given() {
         let history = History::new(10_000);
-        let report = report("192.0.2.1");
-        (0..1_000).for_each(|_| history.note(&report));
-        let size = history.decisions.lock().size();
-        assert!((9_000..=10_000).contains(&size), "{size}");
+        let each = size_of::<Entry>() + report("192.0.2.1").size();
         let everybody = About::Clients("0.0.0.0/0".parse().unwrap());
-        let told = history.about(everybody);
-        assert!(told.iter().all(|decision| decision.report.ends_with('}')), "{told:?}");
-        assert_eq!(told.last().map(|last| &*last.report), Some(report.object()));
+        for n in 0..1_000 {
+            history.note(report("192.0.2.1"));
+            assert_eq!(history.about(everybody).len(), (n + 1).min(10_000 / each));
+        }
+        let last = report("192.0.2.2");
+        let id = last.id();
+        history.note(last);
+        assert_eq!(history.about(everybody).last().map(|last| last.report.id()), Some(id));
         history.resize(0);
-        history.note(&report);
+        history.note(report("192.0.2.1"));
         assert!(history.about(everybody).is_empty());
     }
 }

@@ -198,9 +198,11 @@ impl House {
         for mut report in self.ledger.take() {
             report.tell();
             self.metrics.observe(&report);
-            self.history.note(&report);
-            self.shadow.hear(&report, &self.allowlist);
+            if let Some(heard) = report.take_heard() {
+                self.shadow.hear(heard, &report, &self.allowlist);
+            }
             (self.observer)(&report);
+            self.history.note(report);
         }
     }
 

@@ -4,7 +4,6 @@
 //! other clients, it finds no processor cache warm, and leaves none; run for many connections in a row, it costs a
 //! fraction of that.
 
-use std::mem;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -47,7 +46,10 @@ impl Ledger {
 
     /// All of them.
     pub(super) fn take(&self) -> Vec<Report> {
-        mem::take(&mut self.waiting.lock())
+        let mut waiting = self.waiting.lock();
+        let all = waiting.drain(..).collect();
+        waiting.shrink_to(MANY);
+        all
     }
 }
 

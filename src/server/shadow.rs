@@ -23,7 +23,7 @@ use crate::admin::shadow::{Counters, News, Seen, Shadow, Tally};
 use crate::allowlist::Allowlist;
 use crate::config::{Config, Source};
 use crate::metrics;
-use crate::report::Report;
+use crate::report::{Heard, Report};
 
 /// Connections that wait to be compared.
 const WAITING: usize = 1024;
@@ -59,9 +59,9 @@ impl Place {
     }
 
     /// A connection has ended.
-    pub(super) fn hear(&self, report: &Report, allowlist: &Allowlist) {
+    pub(super) fn hear(&self, heard: Heard, report: &Report, allowlist: &Allowlist) {
         let Some(ear) = &*self.ear.load() else { return };
-        let Some(seen) = Seen::of(report, allowlist.order(report.ends().client.ip())) else { return };
+        let Some(seen) = Seen::of(heard, report, allowlist.order(report.ends().client.ip())) else { return };
         if ear.seen.try_send(seen).is_err() {
             ear.tally.lock().note_dropped(&self.counters);
         }

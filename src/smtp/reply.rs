@@ -63,6 +63,14 @@ impl Reply {
         self.lines().next().unwrap_or_default()
     }
 
+    /// Octets that it owns.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.text {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(text) => text.capacity(),
+        }
+    }
+
     /// The enhanced status code of the first line, where it has one.
     pub fn status(&self) -> Option<Status> {
         Status::of_text(self.first_line())

@@ -37,9 +37,9 @@ pub(super) enum Known {
 }
 
 impl Seen {
-    /// What `report` has kept; `None` where nobody has told it to.
-    pub fn of(report: &Report, order: Option<Order>) -> Option<Self> {
-        let (heard, outcome) = (report.heard()?, report.outcome()?);
+    /// What was `heard`, in the connection of `report`; `None` while it lives.
+    pub fn of(heard: Heard, report: &Report, order: Option<Order>) -> Option<Self> {
+        let outcome = report.outcome()?;
         let mut tests = [None; Test::ALL.len()];
         report.tests().for_each(|(test, result)| tests[test as usize] = Some(result));
         Some(Self {
@@ -50,7 +50,7 @@ impl Seen {
             offence: report.offence(),
             tests,
             tls: report.tls().cloned(),
-            heard: heard.clone(),
+            heard,
             ended: SystemTime::now(),
         })
     }

@@ -86,7 +86,8 @@ async fn judged(shadow: &Shadow, order: Option<Order>, story: impl FnOnce(&mut R
     let mut report = report();
     story(&mut report);
     report.end(Outcome::Quit);
-    shadow.judge(&Seen::of(&report, order).unwrap()).await.unwrap()
+    let heard = report.take_heard().unwrap();
+    shadow.judge(&Seen::of(heard, &report, order).unwrap()).await.unwrap()
 }
 
 async fn one(shadow: &Shadow, story: impl FnOnce(&mut Report)) -> Shadowed {
@@ -244,7 +245,8 @@ async fn what_comes_often_is_kept_whatever_else_comes() {
     let mut report = report();
     permitted(&mut report);
     report.end(Outcome::Quit);
-    let seen = Seen::of(&report, None).unwrap();
+    let heard = report.take_heard().unwrap();
+    let seen = Seen::of(heard, &report, None).unwrap();
     let compared = shadow.judge(&seen).await.unwrap();
     for n in 0..10_000 {
         let mut once = compared.clone();

@@ -1,5 +1,6 @@
 //! An event as a line: what it says, and the frame that its reader expects around that.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::sync::Arc;
@@ -64,14 +65,13 @@ where
         let style = self.0.load();
         let (host, pid) = (&style.host, style.pid);
         let (program, text) = match style.format {
-            Format::Json => {
-                (env!("CARGO_PKG_NAME").to_owned(), said.object(&time, severity, event.metadata().target()))
-            }
-            Format::Text => (env!("CARGO_PKG_NAME").to_owned(), said.sentence()),
+            Format::Json => (PROGRAM.into(), said.object(&time, severity, event.metadata().target())),
+            Format::Text => (PROGRAM.into(), said.sentence()),
             Format::Postscreen => {
                 let program = said.fields.remove("program");
                 let program = program.as_ref().and_then(Value::as_str).unwrap_or("postscreen");
-                (format!("{}/{program}", style.name), format!("{}{}", word(severity), said.sentence()))
+                let program = Cow::from(format!("{}/{program}", style.name));
+                (program, format!("{}{}", word(severity), said.sentence()))
             }
         };
         let text = OneLine(&text);
@@ -93,6 +93,8 @@ where
         }
     }
 }
+
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
 /// The facility of mail systems (RFC 5424 §6.2.1).
 const MAIL: u8 = 2;
@@ -129,8 +131,8 @@ struct Said {
 }
 
 impl Said {
-    fn sentence(&self) -> String {
-        let mut sentence = self.message.clone();
+    fn sentence(self) -> String {
+        let mut sentence = self.message;
         for (name, value) in &self.fields {
             let space = if sentence.is_empty() { "" } else { " " };
             // A string is shown with its quotes and escapes, as JSON does.
