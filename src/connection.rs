@@ -43,7 +43,7 @@ use crate::smtp::line::LineBuffer;
 use crate::smtp::reply::Reply;
 use crate::table::{Live, MatchList};
 use crate::tls::{self, Starttls, Stream};
-use crate::wire;
+use crate::wire::{self, Then};
 
 use pair::Pair;
 use talk::Talked;
@@ -371,14 +371,14 @@ impl<'a> Visit<'a> {
     }
 
     /// The one place that speaks to the client before the relay.
-    async fn say(&mut self, replies: &[Reply], delay: Option<Duration>) -> Result<(), Ended> {
+    async fn say(&mut self, replies: &[Reply], delay: Option<Duration>, then: Then) -> Result<(), Ended> {
         if let Some(delay) = delay {
             sleep(delay).await;
         }
         let mut bytes = Vec::new();
         replies.iter().for_each(|reply| reply.write_to(&mut bytes));
         let limit = self.time_limit();
-        match wire::tell(&mut self.stream, &bytes, limit).await {
+        match wire::tell(&mut self.stream, &bytes, then, limit).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Ended(Outcome::TimedOut)),
             Err(_) => Err(Ended(Outcome::HungUp)),
@@ -388,7 +388,7 @@ impl<'a> Visit<'a> {
     /// Says why not, and closes.
     async fn refuse(mut self: Box<Self>, reply: Reply, outcome: Outcome) -> Ended {
         let reply = self.site.dialogue.dress(reply, self.report.ends(), self.report.id());
-        if let Err(gone) = self.say(slice::from_ref(&reply), None).await {
+        if let Err(gone) = self.say(slice::from_ref(&reply), None, Then::End).await {
             return gone;
         }
         wire::close(&mut self.stream).await;

@@ -25,6 +25,9 @@ const AT_ONCE_IN_A_LONG_ONE: usize = 1_000;
 /// Clients come again, so that what is remembered of each of them is remembered once.
 const CLIENTS: usize = 500;
 
+/// Octets of memory for the last connections, so few that a tenth of the sessions fills them.
+const HISTORY: &str = "131072";
+
 /// Memory that comes and goes with the allocator's pages.
 const SLACK: u64 = 4 << 20;
 
@@ -43,7 +46,8 @@ async fn sessions_of_every_kind_leave_nothing_behind() {
     let prescreen = Config::before_address(sink.address(), responder.address())
         .set("domains.local", "['example.com']")
         .set("dnsbl.sites", "['bl.example.net']")
-        .set("screen.greet_wait", "'20ms'");
+        .set("screen.greet_wait", "'20ms'")
+        .set("admin.history_size", HISTORY);
     let prescreen = tokio::task::spawn_blocking(|| prescreen.start()).await.unwrap();
     let idle = descriptors(&prescreen);
     assert!(idle > 0);

@@ -8,7 +8,7 @@ pub struct Admin {
     /// The socket that `prescreen status` and its kin ask at, for its owner alone (mode 0600). Default
     /// [`SOCKET`](Self::SOCKET), and none where that cannot be opened; another one must be.
     pub socket: Option<PathBuf>,
-    /// Octets of memory for decisions about the last connections (`prescreen why`). Default 8 MiB, about ten thousand
+    /// Octets of memory for decisions about the last connections (`prescreen why`). Default 8 MiB, about eight thousand
     /// connections; 0 keeps none.
     pub history_size: usize,
 }

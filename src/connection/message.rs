@@ -7,6 +7,7 @@ use crate::dialogue::{ContentCommand, Released, Session, Step};
 use crate::handoff::{Begun, Handoff};
 use crate::relay::{self, Forwarded};
 use crate::report::Outcome;
+use crate::wire::Then;
 
 /// How long a backend that spoke in the middle of a message may take to finish what it says.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ impl Visit<'_> {
         let (command, settings) = (released.command(), &self.site.relay);
         match handoff.begin(released).await {
             Ok(Begun::Go(None)) => {}
-            Ok(Begun::Go(Some(reply))) => self.say(&[reply], None).await?,
+            Ok(Begun::Go(Some(reply))) => self.say(&[reply], None, Then::Listen).await?,
             Ok(Begun::Refused(reply)) => return Ok(session.continued(reply)),
             Err(_) => return Ok(session.undeliverable(command)),
         }

@@ -19,7 +19,7 @@ use crate::screen::Mode;
 use crate::smtp::line::{Line, LineBuffer, TooLong};
 use crate::smtp::reply::Reply;
 use crate::tls::Stream;
-use crate::wire::{self, Alarm};
+use crate::wire::{self, Alarm, Then};
 
 /// How a dialogue ended, where the client did not go away by itself.
 pub(super) enum Talked {
@@ -64,11 +64,11 @@ impl<'a> Visit<'a> {
                     }
                 }
                 Step::Reply { reply, delay } => {
-                    self.say(&[reply], delay).await?;
+                    self.say(&[reply], delay, self.then()).await?;
                     self.next(session, drained.as_mut(), &mut alarm).await?
                 }
                 Step::StartTls(reply) => {
-                    self.say(&[reply], None).await?;
+                    self.say(&[reply], None, Then::Listen).await?;
                     self = Box::pin(self.secured(session, handoff)).await?;
                     carry.secured();
                     self.next(session, drained.as_mut(), &mut alarm).await?
@@ -79,12 +79,17 @@ impl<'a> Visit<'a> {
                 Step::Relay(released) => return Ok((self, Talked::Released(released))),
                 Step::Passthrough(passthrough) => return Ok((self, Talked::Passthrough(passthrough))),
                 Step::Close { replies, delay } => {
-                    self.say(&replies, delay).await?;
+                    self.say(&replies, delay, Then::End).await?;
                     wire::close(&mut self.stream).await;
                     return Ok((self, Talked::Closed));
                 }
             };
         }
+    }
+
+    /// What follows a reply: where the client has sent several commands, it has their replies together (RFC 2920 §3.2).
+    fn then(&self) -> Then {
+        if self.input.as_slice().contains(&b'\n') { Then::More } else { Then::Listen }
     }
 
     /// What the restriction lists say of a command, and before them the rates.

@@ -1,5 +1,7 @@
 //! What a session found out about its client: facts for the report, in the order in which they came about.
 
+use std::sync::Arc;
+
 use crate::allowlist::Test;
 use crate::policy::{Cause, Note};
 use crate::screen::Action;
@@ -62,7 +64,7 @@ pub enum Finding {
     /// `NOQUEUE: reject: RCPT`: a refusal of ours, for good or for now.
     Reject {
         /// At which command, and with what envelope.
-        envelope: Envelope,
+        envelope: Arc<Envelope>,
         /// The reply.
         reply: Reply,
         /// Who refused.
@@ -71,7 +73,7 @@ pub enum Finding {
     /// What would have been refused, had this not merely been observed.
     WouldReject {
         /// At which command, and with what envelope.
-        envelope: Envelope,
+        envelope: Arc<Envelope>,
         /// The reply that it would have had.
         reply: Reply,
         /// Who would have refused.
@@ -85,26 +87,26 @@ pub enum Finding {
     /// The backend's refusal of a recipient or sender.
     BackendReject {
         /// With what envelope.
-        envelope: Envelope,
+        envelope: Arc<Envelope>,
         /// The backend's reply.
         reply: Reply,
     },
     /// A restriction hung up without a word.
     HungUpOn {
         /// At which command, and with what envelope.
-        envelope: Envelope,
+        envelope: Arc<Envelope>,
         /// Which restriction.
         cause: Cause,
     },
     /// No backend could be asked for a recipient.
     Unavailable {
         /// With what envelope.
-        envelope: Envelope,
+        envelope: Arc<Envelope>,
     },
     /// Something that a restriction wants to be told.
     Note {
         /// At which command, and with what envelope.
-        envelope: Envelope,
+        envelope: Arc<Envelope>,
         /// What it is.
         note: Note,
     },
@@ -165,7 +167,7 @@ impl After {
     }
 }
 
-/// What a log line says of the envelope.
+/// What a log line says of the envelope. Shared by what is found out about one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// CONNECT, HELO, EHLO, MAIL, RCPT, DATA, BDAT, VRFY or ETRN.

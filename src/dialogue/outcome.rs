@@ -165,7 +165,7 @@ impl Session {
 
     /// With `delay_reject = no` the refusal takes the greeting's place. Behind the teaser `220-` it cannot, since
     /// all lines of a reply have one code: the greeting is completed, and the first command is told.
-    fn refuse_connection(&mut self, envelope: Envelope, reply: Reply, by: RefusedBy) -> Step {
+    fn refuse_connection(&mut self, envelope: Arc<Envelope>, reply: Reply, by: RefusedBy) -> Step {
         if self.screened.teased() {
             self.findings.push(Finding::Reject { envelope, reply: self.soften(reply.clone()), by });
             self.denied = Some(reply);
@@ -183,7 +183,7 @@ impl Session {
     }
 
     /// Tells of a refusal that nobody shall feel.
-    pub(super) fn would_reject(&mut self, envelope: Envelope, reply: Reply, by: RefusedBy) {
+    pub(super) fn would_reject(&mut self, envelope: Arc<Envelope>, reply: Reply, by: RefusedBy) {
         let reply = self.soften(reply);
         self.findings.push(Finding::WouldReject { envelope, reply, by });
     }
@@ -191,7 +191,7 @@ impl Session {
     /// Refuses a command, and tells of it.
     pub(super) fn refuse(
         &mut self,
-        envelope: Envelope,
+        envelope: Arc<Envelope>,
         reply: Reply,
         by: RefusedBy,
         class: Option<Class>,
@@ -236,7 +236,7 @@ impl Session {
         reply
     }
 
-    fn envelope_of(&self, command: &Awaited) -> Envelope {
+    fn envelope_of(&self, command: &Awaited) -> Arc<Envelope> {
         match command {
             Awaited::Connect => self.envelope("CONNECT", None, None),
             Awaited::Helo(helo) => self.envelope_with(Verb::Helo, helo),
@@ -250,13 +250,14 @@ impl Session {
         }
     }
 
-    fn envelope_with(&self, verb: Verb, helo: &Helo) -> Envelope {
-        Envelope {
+    fn envelope_with(&self, verb: Verb, helo: &Helo) -> Arc<Envelope> {
+        Arc::new(Envelope {
+            command: verb.as_str(),
+            sender: None,
+            recipient: None,
             protocol: helo.protocol,
             helo: Some(helo.name.clone()),
-            sender: None,
-            ..self.envelope(verb.as_str(), None, None)
-        }
+        })
     }
 
     /// The envelope as a log line shows it; `mail` where MAIL has not taken effect yet.
@@ -265,15 +266,15 @@ impl Session {
         command: &'static str,
         mail: Option<&Mail>,
         rcpt: Option<&Rcpt>,
-    ) -> Envelope {
+    ) -> Arc<Envelope> {
         let begun = self.transaction.as_ref().map(|transaction| &*transaction.mail);
-        Envelope {
+        Arc::new(Envelope {
             command,
             sender: mail.or(begun).map(|mail| mail.sender.as_str().to_owned()),
             recipient: rcpt.map(|rcpt| rcpt.recipient.as_str().to_owned()),
             protocol: self.protocol,
             helo: self.helo.as_ref().map(|helo| helo.name.clone()),
-        }
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use super::trouble::{Failure, Phase, Trouble};
 use crate::smtp::reply::Reply;
 use crate::smtp::reply_reader::ReplyReader;
 use crate::tls::{CertificateName, Connector};
-use crate::wire::{self, Alarm};
+use crate::wire::{self, Alarm, Then};
 
 /// Why there is no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Conversation {
         if bytes.is_empty() {
             return Ok(());
         }
-        wire::tell(&mut self.link, bytes, limit).await.map_err(|error| {
+        wire::tell(&mut self.link, bytes, Then::Listen, limit).await.map_err(|error| {
             let is_late = error.kind() == io::ErrorKind::TimedOut;
             Lost::from(if is_late { Trouble::Timeout } else { Trouble::Closed })
         })

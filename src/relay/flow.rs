@@ -103,6 +103,8 @@ enum Phase {
     Open,
     /// The source has finished; the sink is told so once it has everything.
     Ended,
+    /// The source has broken behind what the sink does not have yet.
+    Broken(io::ErrorKind),
     /// The sink has been told.
     Finished,
 }
@@ -154,7 +156,7 @@ impl Flow {
 
     /// Whether the source has finished, though the sink may not know.
     pub(super) fn has_ended(&self) -> bool {
-        self.phase != Phase::Open
+        matches!(self.phase, Phase::Ended | Phase::Finished)
     }
 
     /// Whether nothing more will happen.
@@ -192,6 +194,7 @@ impl Flow {
                     self.phase = Phase::Finished;
                     return Poll::Ready(Ok(()));
                 }
+                Phase::Broken(error) => return Poll::Ready(Err(Fault::Source(error))),
                 Phase::Finished => return Poll::Ready(Ok(())),
             }
             let moved = match (self.gait, source.as_socket(), sink.as_socket()) {
@@ -240,7 +243,11 @@ impl Flow {
         }
     }
 
-    /// Reads into the worker's scratch and writes on at once; what the sink does not take is held.
+    /// Reads what there is into the worker's scratch and writes on at once; what the sink does not take is held. Pending
+    /// when there is no more.
+    ///
+    /// To read until there is no more costs no system call, and shows the end of the stream before the last words are
+    /// passed on.
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
@@ -253,18 +260,30 @@ impl Flow {
         };
         with_scratch(appetite, |scratch| {
             let mut buf = ReadBuf::new(scratch);
-            ready!(Pin::new(source.stream()).poll_read(cx, &mut buf))
-                .map_err(|error| Fault::Source(error.kind()))?;
+            let more = loop {
+                let before = buf.filled().len();
+                match Pin::new(source.stream()).poll_read(cx, &mut buf) {
+                    Poll::Ready(Err(error)) => self.phase = Phase::Broken(error.kind()),
+                    Poll::Ready(Ok(())) if buf.filled().len() == before => self.phase = Phase::Ended,
+                    Poll::Ready(Ok(())) if buf.remaining() > 0 => continue,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Pending => break Poll::Pending,
+                }
+                break Poll::Ready(Ok(()));
+            };
             let mut bytes: &[u8] = buf.filled();
             if bytes.is_empty() {
-                self.phase = Phase::Ended;
-                return Poll::Ready(Ok(()));
+                return more;
             }
             self.gait = self.gait.after_read(bytes.len());
             self.has_quit = ends_in_quit(bytes);
             self.unflushed = true;
             while !bytes.is_empty() {
-                match poll_write(cx, sink.stream(), bytes) {
+                let written = match (self.phase, sink.as_socket()) {
+                    (Phase::Ended, Some(socket)) => socket.poll_write_last(cx, bytes),
+                    _ => poll_write(cx, sink.stream(), bytes),
+                };
+                match written {
                     Poll::Ready(Ok(written)) => {
                         self.moved.copied += written as u64;
                         bytes = bytes.get(written..).unwrap_or_default();
@@ -276,7 +295,7 @@ impl Flow {
                     }
                 }
             }
-            Poll::Ready(Ok(()))
+            more
         })
     }
 

@@ -1,5 +1,6 @@
 //! A report as one JSON object: every fact, bounded.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -47,11 +48,11 @@ struct Facts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<Tls<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    helo: Option<String>,
+    helo: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
+    from: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Recipients<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -91,7 +92,7 @@ struct Tls<'a> {
 #[serde(untagged)]
 enum Recipients<'a> {
     Accepted(&'a [String]),
-    Refused(String),
+    Refused(Cow<'a, str>),
 }
 
 #[derive(Serialize)]
@@ -158,9 +159,10 @@ impl<'a> From<&'a Report> for Facts<'a> {
             from: envelope.and_then(|envelope| envelope.sender.as_deref()).map(printable),
             to: talk.and_then(Recipients::of),
             accepted: talk.map_or(0, |talk| talk.accepted),
-            handoff: report
-                .handoff()
-                .map(|handoff| HandedOver { server: handoff.server.as_deref(), seconds: seconds(handoff.took) }),
+            handoff: report.handoff().map(|handoff| HandedOver {
+                server: handoff.server.as_deref(),
+                seconds: seconds(handoff.took),
+            }),
             relay: report.transfer().map(Relayed::of),
             events: &report.findings,
             more_events: report.untold,

@@ -1,6 +1,7 @@
 //! Findings in the words that log tools match: postscreen's, dnsblog's for what DNS lists answer, and smtpd's for
 //! what restrictions decide.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -216,7 +217,7 @@ fn dialogue(finding: &dialogue::Finding, client: Client<'_>) -> Option<Line> {
         F::LengthLimit { after } => format!("COMMAND LENGTH LIMIT{from} after {}", after.as_str()),
         F::WithoutRecipient { command } => format!("{command} without valid RCPT{from}"),
         F::Reject { envelope, reply, by: RefusedBy::Test } => {
-            of_envelope("reject", envelope, client, &from, &said(reply), &with_commas(envelope))
+            of_envelope("reject", envelope, client, &from, &said(reply), with_commas)
         }
         F::TooManyErrors { after } => {
             let from = client.by_name();
@@ -244,8 +245,7 @@ fn dialogue(finding: &dialogue::Finding, client: Client<'_>) -> Option<Line> {
 
 /// A line as smtpd writes it.
 fn about(action: &str, envelope: &Envelope, client: Client<'_>, text: &str) -> Line {
-    let attributes = with_spaces(envelope);
-    Program::Smtpd.says(of_envelope(action, envelope, client, &client.by_name(), text, &attributes))
+    Program::Smtpd.says(of_envelope(action, envelope, client, &client.by_name(), text, with_spaces))
 }
 
 /// What was done with a command, and to what. Where the client is understood, so is the envelope.
@@ -255,11 +255,11 @@ fn of_envelope(
     client: Client<'_>,
     from: &str,
     text: &str,
-    attributes: &str,
+    attributes: fn(&Envelope) -> String,
 ) -> String {
     let command = envelope.command;
     match client {
-        Client::Named(..) => format!("NOQUEUE: {action}: {command}{from}: {text}; {attributes}"),
+        Client::Named(..) => format!("NOQUEUE: {action}: {command}{from}: {text}; {}", attributes(envelope)),
         Client::Understood => format!("{action}: {command}: {text}"),
     }
 }
@@ -275,8 +275,8 @@ fn noted(envelope: &Envelope, client: Client<'_>, note: &Note) -> Line {
 /// Why, as configured.
 fn of(cause: &Cause) -> String {
     match &cause.table {
-        Some(table) => printable(&format!("{} {table}", cause.restriction)),
-        None => printable(&cause.restriction),
+        Some(table) => printable(&format!("{} {table}", cause.restriction)).into_owned(),
+        None => printable(&cause.restriction).into_owned(),
     }
 }
 
@@ -301,13 +301,13 @@ fn with_spaces(envelope: &Envelope) -> String {
     format!("{front}proto={}{}", envelope.protocol.as_str(), helo.unwrap_or_default())
 }
 
-fn optional(text: Option<&str>) -> String {
+fn optional(text: Option<&str>) -> Cow<'_, str> {
     text.map(printable).unwrap_or_default()
 }
 
 /// The first line of a reply.
 pub(super) fn said(reply: &Reply) -> String {
-    printable_up_to(REPLY, &reply.to_string())
+    printable_up_to(REPLY, &reply.to_string()).into_owned()
 }
 
 /// A word as it was sent, `?` for what does not print.
@@ -318,12 +318,15 @@ fn sent(word: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::tests::envelope;
     use super::*;
     use crate::allowlist::Test;
     use crate::dialogue::{After, Finding as F};
     use crate::policy::List;
     use crate::smtp::command::Verb;
+    use crate::smtp::envelope::Protocol;
 
     fn client() -> Client<'static> {
         Client::Named("192.0.2.7:4711".parse().unwrap(), None)
@@ -396,23 +399,23 @@ mod tests {
              from=<a@example.net> to=<b@example.org> proto=ESMTP helo=<host>"
         );
         let note = Note { kind: NoteKind::Warn, cause: cause(), text: "look at this".to_owned() };
-        let bare =
-            Envelope { command: "CONNECT", sender: None, recipient: None, helo: None, ..envelope("RCPT") };
+        let protocol = Protocol::Esmtp;
+        let bare = Envelope { command: "CONNECT", sender: None, recipient: None, protocol, helo: None };
         let named = Client::Named("[2001:db8::1]:25".parse().unwrap(), Some("mx.example.net"));
         assert_eq!(
-            dialogue(&F::Note { envelope: bare, note }, named).unwrap().text,
+            dialogue(&F::Note { envelope: bare.into(), note }, named).unwrap().text,
             "NOQUEUE: warn: CONNECT from mx.example.net[2001:db8::1]: look at this; proto=ESMTP"
         );
     }
 
     #[test]
     fn a_client_cannot_write_a_line_of_its_own() {
-        let mut evil = envelope("RCPT");
+        let mut evil = Arc::unwrap_or_clone(envelope("RCPT"));
         evil.helo = Some("x>\r\nNov 22 host postfix/postscreen[1]: PASS NEW [198.51.100.1]:25".to_owned());
         evil.sender = Some("\u{1b}[2J\u{202e}@example".to_owned());
         for by in [RefusedBy::Test, RefusedBy::Limit] {
             let text = line(F::Reject {
-                envelope: evil.clone(),
+                envelope: evil.clone().into(),
                 reply: Reply::new(550, "5.5.1 Protocol error\r\nmore"),
                 by,
             });

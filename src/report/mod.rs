@@ -22,6 +22,7 @@ pub use heard::{Decided, Heard, Refused, Refuser};
 pub use live::Live;
 pub use outcome::Outcome;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{Level, enabled, info};
@@ -40,6 +41,7 @@ use crate::smtp::envelope::Protocol;
 
 use line::{Client, Line};
 use log::Format;
+use sentence::Sentence;
 
 /// Findings that a report keeps; a connection that brings more is told by the first of them, and a number.
 const FINDINGS: usize = 32;
@@ -58,7 +60,7 @@ pub struct Report {
     /// Whether DNS lists were asked.
     is_scored: bool,
     /// What came of it, where that is more than that nobody lists the client.
-    score: Option<Box<Score>>,
+    score: Option<Arc<Score>>,
     /// In milliseconds.
     waited: Option<u32>,
     offence: Option<Outcome>,
@@ -83,7 +85,7 @@ struct End {
 struct Talk {
     name: Option<String>,
     verdicts: Vec<(Verdict, u64)>,
-    envelope: Option<Box<Envelope>>,
+    envelope: Option<Arc<Envelope>>,
     recipients: Vec<String>,
     accepted: u32,
     tls: Option<Box<TlsFacts>>,
@@ -190,7 +192,7 @@ impl Report {
             heard.names.get_or_insert_with(|| names.clone());
         }
         if let Some(name) = &names.name {
-            self.talk_mut().name.get_or_insert_with(|| text::printable(name));
+            self.talk_mut().name.get_or_insert_with(|| text::printable(name).into_owned());
         }
     }
 
@@ -231,11 +233,11 @@ impl Report {
         }
         let talk = self.talk_mut();
         talk.accepted += 1;
-        talk.envelope = Some(Box::new(envelope));
+        talk.envelope = Some(Arc::new(envelope));
         if talk.recipients.len() < RECIPIENTS {
             // Most messages have one: a Vec left to itself makes room for four.
             talk.recipients.reserve_exact(1);
-            talk.recipients.push(text::printable(recipient));
+            talk.recipients.push(text::printable(recipient).into_owned());
         }
     }
 
@@ -272,7 +274,7 @@ impl Report {
             return;
         }
         if enabled!(target: Format::Text.target(), Level::INFO) {
-            info!(target: Format::Text.target(), message = sentence::of(self));
+            info!(target: Format::Text.target(), "{}", Sentence(self));
         }
         if enabled!(target: Format::Json.target(), Level::INFO) {
             let object = serde_json::to_string(self).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What a finding says of the client: which test it passed or failed, what was refused, and what is held against it.
 
+use std::sync::Arc;
+
 use super::{Finding, Judge, Outcome, Rank, Refusal, Report, TestResult, Verdict};
 use crate::allowlist::Test;
 use crate::dialogue::{self, Envelope, RefusedBy};
@@ -76,8 +78,8 @@ impl Report {
     }
 
     /// What it was about, the last time that anything was refused.
-    fn concerns(&mut self, envelope: &Envelope) {
-        self.talk_mut().envelope = Some(Box::new(envelope.clone()));
+    fn concerns(&mut self, envelope: &Arc<Envelope>) {
+        self.talk_mut().envelope = Some(Arc::clone(envelope));
     }
 
     fn failed(&mut self, test: Option<Test>, action: Action) {
@@ -117,7 +119,11 @@ impl Report {
         let verdicts = &mut self.talk_mut().verdicts;
         match verdicts.iter_mut().find(|(known, _)| *known == verdict) {
             Some((_, count)) => *count += 1,
-            None => verdicts.push((verdict, 1)),
+            None => {
+                // Most are one, as with the findings.
+                verdicts.reserve_exact(1);
+                verdicts.push((verdict, 1));
+            }
         }
     }
 }

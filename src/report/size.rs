@@ -4,6 +4,7 @@
 //! all of them are named: a new one has to be thought of here.
 
 use std::mem::size_of;
+use std::sync::Arc;
 
 use super::{Finding, Joined, Report, Talk};
 use crate::dialogue::{self, Envelope, RefusedBy};
@@ -74,6 +75,14 @@ impl<T: Owner> Owner for Box<T> {
 impl<T: Owner> Owner for Vec<T> {
     fn owned(&self) -> usize {
         elements(self) + self.iter().map(T::owned).sum::<usize>()
+    }
+}
+
+/// What several share is theirs in equal parts.
+impl<T: Owner> Owner for Arc<T> {
+    fn owned(&self) -> usize {
+        let counts = 2 * size_of::<usize>();
+        (chunk(counts + size_of::<T>()) + T::owned(self)) / Self::strong_count(self)
     }
 }
 

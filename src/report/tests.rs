@@ -19,14 +19,14 @@ fn report() -> Report {
 }
 
 /// An envelope with everything in it, at this command.
-pub(super) fn envelope(command: &'static str) -> Envelope {
-    Envelope {
+pub(super) fn envelope(command: &'static str) -> Arc<Envelope> {
+    Arc::new(Envelope {
         command,
         sender: Some("a@example.net".to_owned()),
         recipient: Some("b@example.org".to_owned()),
         protocol: Protocol::Esmtp,
         helo: Some("host".to_owned()),
-    }
+    })
 }
 
 fn listed() -> Score {
@@ -58,8 +58,8 @@ fn what_is_told_is_what_has_words() {
         found("127.255.255.254"),
         answered(Answer::Temporary(Trouble::Timeout)),
         answered(Answer::NotFound { ttl: None }),
-        Noticed::Scored(Box::new(listed())),
-        Noticed::Scored(Box::new(unlisted)),
+        Noticed::Scored(Arc::new(listed())),
+        Noticed::Scored(Arc::new(unlisted)),
         Noticed::Waited(WAIT),
         Noticed::Passed(test),
         Noticed::Failed { test: Some(test), action },
@@ -94,7 +94,7 @@ fn a_listed_client(report: &mut Report) {
     report.admitted();
     let records = vec!["127.0.0.2".parse().unwrap(), "127.255.255.254".parse().unwrap()];
     report.screen(answered(Answer::Found { records, ttl: WAIT }));
-    report.screen(Noticed::Scored(Box::new(listed())));
+    report.screen(Noticed::Scored(Arc::new(listed())));
     report.screen(Noticed::Failed { test: Some(Test::Dnsbl), action: Action::Enforce });
     report.screen(Noticed::Waited(WAIT));
     report.reached(State::Dialogue);
@@ -240,7 +240,7 @@ fn a_report_is_bounded_and_counts_on() {
     assert_eq!(report.verdicts()[0].1, 10_000);
     let text = serde_json::to_string(&report).unwrap();
     assert!(text.len() < 64 * 1024, "{}", text.len());
-    assert!(sentence::of(&report).len() < 8 * 1024);
+    assert!(Sentence(&report).to_string().len() < 8 * 1024);
 }
 
 #[test]

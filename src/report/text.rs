@@ -1,5 +1,6 @@
 //! Client text made safe for a log: pure, and with the same result as Postfix's own, because log tools match it.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -42,14 +43,14 @@ pub(crate) fn excerpt(octets: &[u8]) -> String {
 
 /// Text with `?` for every character that could move a cursor, hide or turn what stands beside it, cut at [`NAME`]
 /// characters. Other characters stay: an address may be written in any script (RFC 6531).
-pub(crate) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     printable_up_to(NAME, text)
 }
 
 /// As [`printable`], cut at `characters`.
-pub(crate) fn printable_up_to(characters: usize, text: &str) -> String {
+pub(crate) fn printable_up_to(characters: usize, text: &str) -> Cow<'_, str> {
     if is_plain(text) {
-        return text.get(..characters).unwrap_or(text).to_owned();
+        return text.get(..characters).unwrap_or(text).into();
     }
     text.chars().take(characters).map(|c| if is_printable(c) { c } else { '?' }).collect()
 }

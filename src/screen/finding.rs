@@ -1,5 +1,6 @@
 //! What screening noticed of a client, as it notices it: facts for the log and the metrics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::Action;
@@ -28,7 +29,7 @@ pub enum Finding {
     /// A DNS list answered. dnsblog's `addr … listed by domain … as …`, once for each record.
     Answered(Box<Reply>),
     /// What DNS lists make of the client. postscreen's `DNSBL rank`, where it is listed.
-    Scored(Box<Score>),
+    Scored(Arc<Score>),
     /// The client hung up. postscreen's `HANGUP … in tests before SMTP handshake`.
     HungUp {
         /// How long after the beginning of the wait.

@@ -10,6 +10,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -145,10 +146,12 @@ impl Screen {
     fn conclude(&self, lookups: Option<Box<Lookups<'_>>>, case: &mut Case<'_>) -> Fate {
         let Some(lookups) = lookups else { return Fate::GoOn };
         let client = lookups.client();
-        let score = lookups.conclude();
-        case.note(Finding::Scored(Box::new(score.clone())));
-        match (score.opinion, score.ttl) {
-            (Opinion::Listed { by }, _) => case.fail(&Failure::Listed { client, by }, self.dnsbl_action),
+        let score = Arc::new(lookups.conclude());
+        case.note(Finding::Scored(Arc::clone(&score)));
+        match (&score.opinion, score.ttl) {
+            (Opinion::Listed { by }, _) => {
+                case.fail(&Failure::Listed { client, by: Arc::clone(by) }, self.dnsbl_action)
+            }
             (Opinion::Trusted, Some(ttl)) => case.trust(ttl),
             (Opinion::Clear, Some(ttl)) => {
                 case.pass(Test::Dnsbl, ttl);

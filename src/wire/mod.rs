@@ -62,15 +62,36 @@ where
     Poll::Ready(Ok(read.len()))
 }
 
+/// What follows what is said. Where it comes at once, and nothing stands before the socket, both go out in one segment;
+/// the kernel waits no longer for it than 200 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The other side has its say.
+    Listen,
+    /// More words.
+    More,
+    /// The end of the stream.
+    End,
+}
+
+impl Then {
+    fn flags(self) -> SendFlags {
+        match self {
+            Self::Listen => SendFlags::NOSIGNAL,
+            Self::More | Self::End => SendFlags::NOSIGNAL | SendFlags::MORE,
+        }
+    }
+}
+
 /// Writes all of `bytes` within `limit`, as [`send`] does, and tries it at once where nothing stands before the socket:
 /// of a new socket the runtime knows only by an event that there is room, which would be a wake-up for nothing.
-pub async fn tell<S>(stream: &mut Stream<S>, bytes: &[u8], limit: Duration) -> io::Result<()>
+pub async fn tell<S>(stream: &mut Stream<S>, bytes: &[u8], then: Then, limit: Duration) -> io::Result<()>
 where
     S: AsFd + AsyncRead + AsyncWrite + Unpin,
 {
     let sent = match stream {
         // What goes wrong here goes wrong below, too.
-        Stream::Plain(socket) => rustix::net::send(socket, bytes, SendFlags::NOSIGNAL).unwrap_or(0),
+        Stream::Plain(socket) => rustix::net::send(socket, bytes, then.flags()).unwrap_or(0),
         Stream::Tls(_) => 0,
     };
     match bytes.get(sent..) {
@@ -121,6 +142,7 @@ where
 mod tests {
     use std::task::Waker;
 
+    use rustix::net::RecvFlags;
     use tokio::io::{AsyncReadExt, duplex};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -146,8 +168,27 @@ mod tests {
     #[tokio::test]
     async fn a_new_client_is_told_before_the_runtime_knows_of_it() {
         let (mut near, _far) = connection().await;
-        let told = pin!(tell(&mut near, b"220 hello\r\n", Duration::from_secs(60)));
+        let told = pin!(tell(&mut near, b"220 hello\r\n", Then::Listen, Duration::from_secs(60)));
         assert!(told.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+
+    #[tokio::test]
+    async fn what_is_said_together_goes_out_together() {
+        let limit = Duration::from_secs(60);
+        // The kernel waits 200 ms at most, which a busy machine may need: some of them must do.
+        let mut waited = 0;
+        for _ in 0..10 {
+            let (mut near, mut far) = connection().await;
+            tell(&mut near, b"250 hello\r\n", Then::More, limit).await.unwrap();
+            tell(&mut near, b"221 bye\r\n", Then::End, limit).await.unwrap();
+            let peeked = rustix::net::recv(&far, &mut [0; 64], RecvFlags::PEEK);
+            waited += usize::from(peeked == Err(rustix::io::Errno::AGAIN));
+            near.shutdown().await.unwrap();
+            let mut heard = Vec::new();
+            far.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, b"250 hello\r\n221 bye\r\n");
+        }
+        assert!(waited > 0);
     }
 
     #[tokio::test]
@@ -155,7 +196,7 @@ mod tests {
         let (mut near, mut far) = connection().await;
         let words: Vec<u8> = (0..16u32 << 20).map(|n| n as u8).collect();
         let tell = async {
-            tell(&mut near, &words, Duration::from_secs(60)).await.unwrap();
+            tell(&mut near, &words, Then::Listen, Duration::from_secs(60)).await.unwrap();
             drop(near);
         };
         let mut heard = Vec::new();

@@ -3,10 +3,12 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::Then;
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -44,6 +46,19 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, || operation(stream.as_fd())),
             Self::Unix(stream) => stream.try_io(interest, || operation(stream.as_fd())),
+        }
+    }
+
+    /// Ready when some of the last words are with the kernel; says how many octets. The caller ends the stream as soon
+    /// as they all are, and the end goes out in one segment with them.
+    pub fn poll_write_last(&self, cx: &mut Context<'_>, words: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            let write = |fd: BorrowedFd<'_>| Ok(rustix::net::send(fd, words, Then::End.flags())?);
+            match self.try_io(Interest::WRITABLE, write) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
 

@@ -171,9 +171,8 @@ struct Story(String);
 
 impl Story {
     fn line(&mut self, indent: usize, text: impl Display) {
-        let text = printable_up_to(LONGEST, &text.to_string());
         self.0.extend(std::iter::repeat_n(' ', indent));
-        self.0.push_str(&text);
+        self.0.push_str(&printable_up_to(LONGEST, &text.to_string()));
         self.0.push('\n');
     }
 

@@ -61,8 +61,8 @@ pub(super) async fn compare(explainer: &Explainer, seen: &Seen) -> Vec<Compared>
             compared.push(Compared {
                 live: of_live(seen, decided),
                 shadow: shadowed(decided, &course, standing, &tests, &ruling),
-                sender: envelope.sender.as_deref().map(printable),
-                recipient: envelope.recipient.as_deref().map(printable),
+                sender: envelope.sender.as_deref().map(|sender| printable(sender).into_owned()),
+                recipient: envelope.recipient.as_deref().map(|recipient| printable(recipient).into_owned()),
             });
         }
     }
@@ -187,7 +187,7 @@ fn shadowed(
         return Shadowed::Decided(Decision::refuse(
             refused.how.into(),
             rule(cause),
-            printable(&refused.reply),
+            printable(&refused.reply).into_owned(),
         ));
     }
     if let Some(unasked) = consulted.iter().find(|restriction| !decided.consulted.contains(restriction)) {
@@ -212,7 +212,7 @@ fn of_live(seen: &Seen, decided: &Decided) -> Decision {
         Refuser::Limit => "limit".to_owned(),
         Refuser::Rate => "rate".to_owned(),
     };
-    Decision::refuse(refused.how.into(), rule, printable(&refused.reply))
+    Decision::refuse(refused.how.into(), rule, printable(&refused.reply).into_owned())
 }
 
 fn of_ruling(ruling: &Ruling<'_>) -> Decision {
@@ -231,7 +231,7 @@ fn reply_of(ruling: &Ruling<'_>) -> Option<String> {
 
 /// The first line of a reply.
 fn text(reply: &Reply) -> String {
-    printable(&reply.to_string())
+    printable(&reply.to_string()).into_owned()
 }
 
 fn rule(cause: &Cause) -> String {

@@ -49,14 +49,14 @@ fn report() -> Report {
     report
 }
 
-fn envelope(recipient: Option<&str>) -> Envelope {
-    Envelope {
+fn envelope(recipient: Option<&str>) -> Arc<Envelope> {
+    Arc::new(Envelope {
         command: if recipient.is_some() { "RCPT" } else { "MAIL" },
         sender: Some("a@example.net".to_owned()),
         recipient: recipient.map(str::to_owned),
         protocol: Protocol::Esmtp,
         helo: Some("host.example".to_owned()),
-    }
+    })
 }
 
 /// The backend had nothing against it either, or has refused it itself.

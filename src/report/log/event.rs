@@ -96,6 +96,9 @@ where
 
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
+/// Octets that most sentences need.
+const USUAL: usize = 256;
+
 /// The facility of mail systems (RFC 5424 §6.2.1).
 const MAIL: u8 = 2;
 
@@ -162,11 +165,12 @@ impl Said {
 
 impl Visit for Said {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
         if field.name() == "message" {
-            self.message = text;
+            self.message.reserve(USUAL);
+            let _ = write!(self.message, "{value:?}");
             return;
         }
+        let text = format!("{value:?}");
         // A path or name in Debug's quotes gets those of JSON.
         let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         self.note(field, bare.unwrap_or(&text).into());
