@@ -21,7 +21,7 @@ use support::network::{Abroad, HERE, THERE, transparent_routes};
 use support::postfix::Postfix;
 use support::prescreen::{Config, Prescreen};
 use support::talk::Talk;
-use support::{client, eventually};
+use support::{client, eventually, eventually_or};
 
 static DNS: LazyLock<Dns> = LazyLock::new(|| Dns::start(&[]));
 
@@ -104,12 +104,17 @@ fn proves(name: &str, server: &mut dyn Server, at: SocketAddr, identity: &str, f
 /// A mail server of any kind.
 trait Server: Sync {
     fn mailbox(&self) -> &Mailbox;
+    fn log(&self) -> String;
     fn restart(&mut self);
 }
 
 impl Server for Mta {
     fn mailbox(&self) -> &Mailbox {
         &self.mailbox
+    }
+
+    fn log(&self) -> String {
+        self.log()
     }
 
     fn restart(&mut self) {
@@ -120,6 +125,10 @@ impl Server for Mta {
 impl Server for Postfix {
     fn mailbox(&self) -> &Mailbox {
         &self.mailbox
+    }
+
+    fn log(&self) -> String {
+        self.log()
     }
 
     fn restart(&mut self) {
@@ -249,7 +258,8 @@ impl Proof<'_> {
             enough.store(true, Ordering::Relaxed);
         });
         for message in 0..taken.into_inner() {
-            eventually("a message that was taken", || {
+            let complaint = || format!("waited in vain for message{message}, which was taken\n{}", server.log());
+            eventually_or(complaint, || {
                 let arrived = server.mailbox().messages(&format!("message{message}"));
                 (!arrived.is_empty()).then_some(())
             });

@@ -44,6 +44,9 @@ const STAGE: &str = r#"
     mount -t overlay overlay \
         -o "lowerdir=$tree/var:/var,upperdir=$scratch/var/upper,workdir=$scratch/var/work" /var
     mkdir -p /var/lib/opensmtpd/empty
+    # The rest of /var ends with the server; what OpenSMTPD has taken and not yet delivered must not.
+    mkdir -p -m 711 "$scratch/smtpd" /var/spool/smtpd
+    mount --bind "$scratch/smtpd" /var/spool/smtpd
     exec "$@"
 "#;
 
