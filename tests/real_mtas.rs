@@ -258,7 +258,8 @@ impl Proof<'_> {
             enough.store(true, Ordering::Relaxed);
         });
         for message in 0..taken.into_inner() {
-            let complaint = || format!("waited in vain for message{message}, which was taken\n{}", server.log());
+            let complaint =
+                || format!("waited in vain for message{message}, which was taken\n{}", server.log());
             eventually_or(complaint, || {
                 let arrived = server.mailbox().messages(&format!("message{message}"));
                 (!arrived.is_empty()).then_some(())

@@ -292,6 +292,39 @@ mod tests {
         assert_eq!(transfer.ended, How::Finished { first: Side::Backend });
     }
 
+    /// Both ends of a new connection.
+    async fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, far)
+    }
+
+    #[tokio::test]
+    async fn last_words_arrive_with_the_end_or_a_reset_behind_them() {
+        for is_reset in [false, true] {
+            let ((near_client, mut client), (near_backend, mut backend)) =
+                (connection().await, connection().await);
+            backend.write_all(b"421 bye\r\n").await.unwrap();
+            if is_reset {
+                backend.set_zero_linger().unwrap();
+            }
+            drop(backend);
+            let settings = Settings::default();
+            let relay = splice(near_client, near_backend.into(), Early::default(), &settings, pending());
+            let talk = async {
+                let mut heard = Vec::new();
+                let end = client.read_to_end(&mut heard).await;
+                assert_eq!(heard, b"421 bye\r\n");
+                assert_eq!(end.is_err(), is_reset);
+                drop(client);
+            };
+            let (transfer, ()) = tokio::join!(relay, talk);
+            let reset = How::Broken { side: Side::Backend, error: io::ErrorKind::ConnectionReset };
+            let expected = if is_reset { reset } else { How::Finished { first: Side::Backend } };
+            assert_eq!(transfer.ended, expected);
+        }
+    }
+
     #[tokio::test]
     async fn a_caller_can_stop_it() {
         let (_client, near_client) = duplex(64);
@@ -304,9 +337,7 @@ mod tests {
     /// Thousands of relays wait at any time; what one of them takes is what they all take.
     #[tokio::test]
     async fn a_relay_is_small() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (backend, _) = listener.accept().await.unwrap();
+        let (client, backend) = connection().await;
         let settings = Settings::default();
         let relay = splice(client, backend.into(), Early::default(), &settings, pending());
         let size = size_of_val(&relay);

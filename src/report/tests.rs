@@ -244,6 +244,20 @@ fn a_report_is_bounded_and_counts_on() {
 }
 
 #[test]
+fn a_report_says_how_much_memory_it_takes() {
+    let mut report = report();
+    let before = report.size();
+    let (envelope, text) = (envelope("RCPT"), "x".repeat(10_000));
+    report.dialogue(Said::Unavailable { envelope: Arc::clone(&envelope) });
+    let with_envelope = report.size() - before;
+    assert!(with_envelope > size_of_val(&*envelope), "{with_envelope}");
+    report.dialogue(Said::BackendReject { envelope, reply: Reply::new(550, text) });
+    // What two findings share is counted once.
+    let with_reply = report.size() - before - with_envelope;
+    assert!((10_000..10_000 + with_envelope).contains(&with_reply), "{with_envelope} {with_reply}");
+}
+
+#[test]
 fn a_connection_that_is_cut_off_leaves_its_report() {
     let lines = messages(Report::admitted);
     assert_eq!(lines[1], "DISCONNECT [192.0.2.7]:4711");
