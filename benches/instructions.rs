@@ -80,6 +80,7 @@ fn counted(work: Work, count: usize) -> u64 {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let responder = runtime.block_on(Responder::bind(anywhere, Zone::parse(ZONE).unwrap())).unwrap();
     let config = Config::before_address(sink.announced, responder.address())
+        // As it comes; tests read JSON.
         .set("log.format", "'text'")
         .set("dnsbl.sites", "['bl.example.org']")
         .set("screen.greet_wait", "'1s'")

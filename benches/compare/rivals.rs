@@ -66,6 +66,7 @@ pub(crate) const AGAIN: &str = "prescreen again";
 pub(crate) fn prescreen(name: &str, duty: Duty, backend: &str, resolver: SocketAddr) -> Contender {
     let config = Config::before_address(([127, 0, 0, 1], 1).into(), resolver)
         .set("backend.servers", &format!("['{backend}']"))
+        // As it comes; tests read JSON.
         .set("log.format", "'text'")
         .set("dnsbl.sites", &format!("['{LIST}']"))
         .set("limits.client_connection_count_limit", "0")

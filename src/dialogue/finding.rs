@@ -167,7 +167,7 @@ impl After {
     }
 }
 
-/// What a log line says of the envelope. Shared by what is found out about one command.
+/// What a log line says of the envelope. A finding shares it with the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// CONNECT, HELO, EHLO, MAIL, RCPT, DATA, BDAT, VRFY or ETRN.

@@ -11,7 +11,7 @@ use super::pipe::{Lease, Pool, is_refusal};
 use super::settings::Settings;
 use super::totals;
 use super::transfer::Moved;
-use crate::wire::Socket;
+use crate::wire::{self, Behind, Socket};
 
 /// How often a flow may move bytes before the other direction, and other connections, get their turn.
 pub(super) const ROUNDS: usize = 32;
@@ -244,10 +244,7 @@ impl Flow {
     }
 
     /// Reads what there is into the worker's scratch and writes on at once; what the sink does not take is held. Pending
-    /// when there is no more.
-    ///
-    /// To read until there is no more costs no system call, and shows the end of the stream before the last words are
-    /// passed on.
+    /// when there is no more. To read all of it shows the end of the stream before the last words are passed on.
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
@@ -260,17 +257,13 @@ impl Flow {
         };
         with_scratch(appetite, |scratch| {
             let mut buf = ReadBuf::new(scratch);
-            let more = loop {
-                let before = buf.filled().len();
-                match Pin::new(source.stream()).poll_read(cx, &mut buf) {
-                    Poll::Ready(Err(error)) => self.phase = Phase::Broken(error.kind()),
-                    Poll::Ready(Ok(())) if buf.filled().len() == before => self.phase = Phase::Ended,
-                    Poll::Ready(Ok(())) if buf.remaining() > 0 => continue,
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Pending => break Poll::Pending,
-                }
-                break Poll::Ready(Ok(()));
+            let (phase, more) = match wire::read_all(cx, source.stream(), &mut buf) {
+                Behind::Nothing => (Phase::Open, Poll::Pending),
+                Behind::More => (Phase::Open, Poll::Ready(Ok(()))),
+                Behind::End => (Phase::Ended, Poll::Ready(Ok(()))),
+                Behind::Broken(error) => (Phase::Broken(error.kind()), Poll::Ready(Ok(()))),
             };
+            self.phase = phase;
             let mut bytes: &[u8] = buf.filled();
             if bytes.is_empty() {
                 return more;

@@ -218,9 +218,9 @@ mod tests {
     use std::future::{pending, ready};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::wire::tests::connection;
 
     /// Four hours of silence but for one byte every ten minutes.
     #[tokio::test(start_paused = true)]
@@ -290,13 +290,6 @@ mod tests {
         };
         let (transfer, ()) = tokio::join!(relay, talk);
         assert_eq!(transfer.ended, How::Finished { first: Side::Backend });
-    }
-
-    /// Both ends of a new connection.
-    async fn connection() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (listener.accept().await.unwrap().0, far)
     }
 
     #[tokio::test]

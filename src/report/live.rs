@@ -48,9 +48,9 @@ impl Live {
         Self(Arc::new(Shared { id, started, ends: Mutex::new(ends.into()), stage }))
     }
 
-    /// Octets that it takes, with the counts of those who share it.
+    /// Octets that its clones share.
     pub(super) fn size(&self) -> usize {
-        size_of_val(&*self.0) + 2 * size_of::<usize>()
+        size_of_val(&*self.0)
     }
 
     pub(super) fn announced(&self, ends: Endpoints) {

@@ -235,9 +235,7 @@ impl Report {
         talk.accepted += 1;
         talk.envelope = Some(Arc::new(envelope));
         if talk.recipients.len() < RECIPIENTS {
-            // Most messages have one: a Vec left to itself makes room for four.
-            talk.recipients.reserve_exact(1);
-            talk.recipients.push(text::printable(recipient).into_owned());
+            push(&mut talk.recipients, text::printable(recipient).into_owned());
         }
     }
 
@@ -307,9 +305,7 @@ impl Report {
         }
         say(|| line::lines(&finding, self.client()));
         if self.findings.len() < FINDINGS {
-            // Most have none, and of the others most have one: a Vec left to itself makes room for four.
-            self.findings.reserve_exact(1);
-            self.findings.push((self.live.age(), finding));
+            push(&mut self.findings, (self.live.age(), finding));
         } else {
             self.untold += 1;
         }
@@ -419,6 +415,12 @@ impl Drop for Report {
     fn drop(&mut self) {
         self.tell();
     }
+}
+
+/// One more. Most reports have none, and of the others most have one: a Vec left to itself makes room for four.
+fn push<T>(to: &mut Vec<T>, item: T) {
+    to.reserve_exact(1);
+    to.push(item);
 }
 
 /// Writes postscreen's lines, if these are what the log shows.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Finding, Judge, Outcome, Rank, Refusal, Report, TestResult, Verdict};
+use super::{Finding, Judge, Outcome, Rank, Refusal, Report, TestResult, Verdict, push};
 use crate::allowlist::Test;
 use crate::dialogue::{self, Envelope, RefusedBy};
 use crate::policy::NoteKind;
@@ -119,11 +119,7 @@ impl Report {
         let verdicts = &mut self.talk_mut().verdicts;
         match verdicts.iter_mut().find(|(known, _)| *known == verdict) {
             Some((_, count)) => *count += 1,
-            None => {
-                // Most are one, as with the findings.
-                verdicts.reserve_exact(1);
-                verdicts.push((verdict, 1));
-            }
+            None => push(verdicts, (verdict, 1)),
         }
     }
 }

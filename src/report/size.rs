@@ -3,7 +3,6 @@
 //! What reports share with the configuration, such as the names of lists, is nobody's. Where a type is taken to pieces,
 //! all of them are named: a new one has to be thought of here.
 
-use std::mem::size_of;
 use std::sync::Arc;
 
 use super::{Finding, Joined, Report, Talk};
@@ -32,7 +31,7 @@ impl Report {
             joined,
             heard: _, // gone when the connection has ended
         } = self;
-        let all = [chunk(size_of::<Self>()), chunk(live.size()), elements(findings), boxed(end.as_deref())];
+        let all = [chunk(size_of::<Self>()), counted(live.size()), elements(findings), boxed(end.as_deref())];
         let found: usize = findings.iter().map(|(_, finding)| finding.owned()).sum();
         all.iter().sum::<usize>() + found + score.owned() + talk.owned() + joined.owned()
     }
@@ -42,6 +41,11 @@ impl Report {
 fn chunk(octets: usize) -> usize {
     const WORD: usize = size_of::<usize>();
     if octets == 0 { 0 } else { (octets + WORD).next_multiple_of(2 * WORD).max(4 * WORD) }
+}
+
+/// What stands in an `Arc`, behind the counts of those who share it.
+fn counted(octets: usize) -> usize {
+    chunk(2 * size_of::<usize>() + octets)
 }
 
 /// What elements take that own nothing.
@@ -81,8 +85,7 @@ impl<T: Owner> Owner for Vec<T> {
 /// What several share is theirs in equal parts.
 impl<T: Owner> Owner for Arc<T> {
     fn owned(&self) -> usize {
-        let counts = 2 * size_of::<usize>();
-        (chunk(counts + size_of::<T>()) + T::owned(self)) / Self::strong_count(self)
+        (counted(size_of::<T>()) + T::owned(self)) / Self::strong_count(self)
     }
 }
 

@@ -47,19 +47,46 @@ where
 {
     let mut scratch = [MaybeUninit::uninit(); CHUNK];
     let mut buf = ReadBuf::uninit(&mut scratch);
-    loop {
-        let before = buf.filled().len();
-        match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
-            Poll::Pending if before == 0 => return Poll::Pending,
-            Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) if buf.filled().len() > before && buf.remaining() > 0 => {}
-            // An end or an error behind the last byte shows again when somebody asks for more.
-            _ => break,
+    match (read_all(cx, stream, &mut buf), buf.filled()) {
+        (Behind::Nothing, []) => Poll::Pending,
+        (Behind::Broken(error), []) => Poll::Ready(Err(error)),
+        // What stands behind the last byte shows again when somebody asks for more, if only as the end.
+        (_, read) => {
+            take(read);
+            Poll::Ready(Ok(read.len()))
         }
     }
-    let read = buf.filled();
-    take(read);
-    Poll::Ready(Ok(read.len()))
+}
+
+/// What stands behind the last byte that was read.
+#[derive(Debug)]
+pub enum Behind {
+    /// Nothing yet; the task is woken when there is something.
+    Nothing,
+    /// Perhaps more: there was no room.
+    More,
+    /// The end of the stream.
+    End,
+    /// An error. A socket tells of it once, and of the end after that.
+    Broken(io::Error),
+}
+
+/// Reads all that is there, as far as there is room. To ask a socket until it has no more costs no system call: the
+/// runtime knows that a read which leaves room has emptied it.
+pub fn read_all<S>(cx: &mut Context<'_>, stream: &mut S, buf: &mut ReadBuf<'_>) -> Behind
+where
+    S: AsyncRead + Unpin,
+{
+    loop {
+        let before = buf.filled().len();
+        match Pin::new(&mut *stream).poll_read(cx, buf) {
+            Poll::Pending => return Behind::Nothing,
+            Poll::Ready(Err(error)) => return Behind::Broken(error),
+            Poll::Ready(Ok(())) if buf.filled().len() == before => return Behind::End,
+            Poll::Ready(Ok(())) if buf.remaining() == 0 => return Behind::More,
+            Poll::Ready(Ok(())) => {}
+        }
+    }
 }
 
 /// What follows what is said. Where it comes at once, and nothing stands before the socket, both go out in one segment;
@@ -139,7 +166,7 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::task::Waker;
 
     use rustix::net::RecvFlags;
@@ -159,15 +186,21 @@ mod tests {
     }
 
     /// Both ends of a new connection.
-    async fn connection() -> (Stream, TcpStream) {
+    pub(crate) async fn connection() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Stream::Plain(listener.accept().await.unwrap().0), far)
+        (listener.accept().await.unwrap().0, far)
+    }
+
+    /// The same, as a client is spoken to.
+    async fn client() -> (Stream, TcpStream) {
+        let (near, far) = connection().await;
+        (Stream::Plain(near), far)
     }
 
     #[tokio::test]
     async fn a_new_client_is_told_before_the_runtime_knows_of_it() {
-        let (mut near, _far) = connection().await;
+        let (mut near, _far) = client().await;
         let told = pin!(tell(&mut near, b"220 hello\r\n", Then::Listen, Duration::from_secs(60)));
         assert!(told.poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
@@ -178,7 +211,7 @@ mod tests {
         // The kernel waits 200 ms at most, which a busy machine may need: some of them must do.
         let mut waited = 0;
         for _ in 0..10 {
-            let (mut near, mut far) = connection().await;
+            let (mut near, mut far) = client().await;
             tell(&mut near, b"250 hello\r\n", Then::More, limit).await.unwrap();
             tell(&mut near, b"221 bye\r\n", Then::End, limit).await.unwrap();
             let peeked = rustix::net::recv(&far, &mut [0; 64], RecvFlags::PEEK);
@@ -193,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_taken_at_once_follows() {
-        let (mut near, mut far) = connection().await;
+        let (mut near, mut far) = client().await;
         let words: Vec<u8> = (0..16u32 << 20).map(|n| n as u8).collect();
         let tell = async {
             tell(&mut near, &words, Then::Listen, Duration::from_secs(60)).await.unwrap();
