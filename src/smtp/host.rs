@@ -13,9 +13,10 @@ const MAX_NAME: usize = 255;
 ///
 /// One label is enough. Underscores are against RFC 952 and all over the Internet.
 pub fn is_valid_hostname(name: &str) -> bool {
+    let name = name.as_bytes();
     name.len() <= MAX_NAME
-        && name.split('.').all(is_valid_label)
-        && !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && name.split(|byte| *byte == b'.').all(is_valid_label)
+        && !name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
 }
 
 /// The address in a literal: `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3); the prefix is mandatory for
@@ -49,11 +50,11 @@ pub fn to_ascii(domain: &str) -> Option<Cow<'_, str>> {
     idna::domain_to_ascii(domain).ok().map(Cow::Owned)
 }
 
-fn is_valid_label(label: &str) -> bool {
+fn is_valid_label(label: &[u8]) -> bool {
     (1..=MAX_LABEL).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-        && !label.starts_with('-')
-        && !label.ends_with('-')
+        && label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && !label.starts_with(b"-")
+        && !label.ends_with(b"-")
 }
 
 fn split_ipv6_prefix(inner: &str) -> Option<&str> {
