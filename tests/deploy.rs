@@ -82,7 +82,7 @@ fn user_and_folders_come_into_being() {
 
 #[test]
 fn scripts_are_shell() {
-    for folder in ["deploy/docker", "deploy/debian", "deploy/debian/scripts", "deploy/systemd"] {
+    for folder in ["deploy", "deploy/docker", "deploy/debian", "deploy/debian/scripts", "deploy/systemd"] {
         for file in files(folder, "") {
             let text = read(&file);
             let Some(shell) = text.lines().next().and_then(|line| line.strip_prefix("#!")) else { continue };
