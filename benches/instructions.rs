@@ -10,24 +10,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "compare/clients.rs"]
-#[expect(dead_code, reason = "the comparison uses the rest")]
-mod clients;
-#[path = "compare/sink.rs"]
-#[expect(dead_code, reason = "the comparison uses the rest")]
-mod sink;
 mod stage;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use stage::clients;
+use stage::support::daemon::Daemon;
+use stage::support::prescreen::PROGRAM;
 use stage::{Stage, Way, block_on};
-use support::daemon::Daemon;
-use support::prescreen::PROGRAM;
 
 /// Sessions before the counting begins, and while it goes on.
 const BEFORE: usize = 40;

@@ -9,22 +9,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "compare/clients.rs"]
-#[expect(dead_code, reason = "the comparison uses the rest")]
-mod clients;
-#[path = "compare/sink.rs"]
-#[expect(dead_code, reason = "the comparison uses the rest")]
-mod sink;
 mod stage;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::env;
 use std::io;
 use std::net::SocketAddr;
 
+use stage::clients;
+use stage::support::prescreen::PROGRAM;
 use stage::{Stage, Way, block_on};
-use support::prescreen::PROGRAM;
 
 /// Sessions of clients that are known, by the size of their message in octets. The last ones are spliced.
 const DELIVERIES: [(usize, usize); 3] = [(2_000, 4 << 10), (200, 100 << 10), (50, 4 << 20)];

@@ -1,5 +1,14 @@
 //! What stands around the program while a bench plays sessions to it: a backend that costs nothing, a name server with
-//! a DNS list, a configuration.
+//! a DNS list, a configuration; and the clients.
+
+#[path = "../compare/clients.rs"]
+#[expect(dead_code, reason = "the comparison uses the rest")]
+pub(crate) mod clients;
+#[path = "../compare/sink.rs"]
+#[expect(dead_code, reason = "the comparison uses the rest")]
+mod sink;
+#[path = "../../tests/support/mod.rs"]
+pub(crate) mod support;
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -9,9 +18,9 @@ use prescreen::dns::{Responder, Zone};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::sink::Sink;
-use crate::support::daemon::Daemon;
-use crate::support::prescreen::Config;
+use sink::Sink;
+use support::daemon::Daemon;
+use support::prescreen::Config;
 
 const ZONE: &str = "
     example.net                   MX   10 mail.example.net
