@@ -26,6 +26,19 @@ const EARLY: &str = "early talker";
 /// The one zombie that a DNS list knows.
 const LISTED: &str = "listed on a DNSBL";
 
+/// The names that exist, and who is listed: everybody in 127.128.0.0/16 and above.
+pub(crate) const ZONE: &str = "
+    example.net                   MX   10 mail.example.net
+    mail.example.net              A    127.1.0.1
+    bl.example.org                SOA  120
+    2.0.0.127.bl.example.org      A    127.0.0.2
+    *.128.127.bl.example.org      A    127.0.0.4
+    *.129.127.bl.example.org      A    127.0.0.4
+";
+
+/// The DNS list.
+pub(crate) const LIST: &str = "bl.example.org";
+
 /// An address that no client has had before: 127.16.0.1 and up.
 pub(crate) fn stranger() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(1);

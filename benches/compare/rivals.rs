@@ -6,14 +6,12 @@ use std::env;
 use std::fs;
 use std::net::SocketAddr;
 
+use crate::clients::LIST;
 use crate::clock::Clock;
 use crate::support::daemon::Daemon;
 use crate::support::free_address;
 use crate::support::postfix::Postfix;
 use crate::support::prescreen::Config;
-
-/// The DNS list.
-pub(crate) const LIST: &str = "bl.example.org";
 
 /// Somebody to connect to.
 pub(crate) struct Contender {

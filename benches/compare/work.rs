@@ -9,21 +9,11 @@ use prescreen::dns::{self, Resolver, Responder, Zone};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::clients;
+use crate::clients::{self, LIST};
 use crate::clock::Clock;
 use crate::figures::{self, Row, median, quantile};
-use crate::rivals::{self, AGAIN, Contender, Duty, Haproxy, LIST, Mta};
+use crate::rivals::{self, AGAIN, Contender, Duty, Haproxy, Mta};
 use crate::sink::Sink;
-
-/// The names that exist, and who is listed: everybody in 127.128.0.0/16 and above.
-const ZONE: &str = "
-    example.net                   MX   10 mail.example.net
-    mail.example.net              A    127.1.0.1
-    bl.example.org                SOA  120
-    2.0.0.127.bl.example.org      A    127.0.0.2
-    *.128.127.bl.example.org      A    127.0.0.4
-    *.129.127.bl.example.org      A    127.0.0.4
-";
 
 /// Where resolv.conf of the namespace points: postscreen knows no other way to name its resolver.
 const RESOLVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
@@ -70,7 +60,7 @@ impl World {
     pub(crate) async fn new(rounds: usize) -> io::Result<Self> {
         let folder = tempfile::TempDir::with_prefix("prescreen-compare-")?;
         let unix = folder.path().join("backend");
-        let zone = Zone::parse(ZONE).map_err(io::Error::other)?;
+        let zone = Zone::parse(clients::ZONE).map_err(io::Error::other)?;
         let responder = Responder::bind(RESOLVER, zone).await.map_err(|error| {
             io::Error::other(format!("{RESOLVER}: {error}; start this with benches/compare/run"))
         })?;

@@ -22,14 +22,6 @@ use sink::Sink;
 use support::daemon::Daemon;
 use support::prescreen::Config;
 
-const ZONE: &str = "
-    example.net                   MX   10 mail.example.net
-    mail.example.net              A    127.1.0.1
-    bl.example.org                SOA  120
-    2.0.0.127.bl.example.org      A    127.0.0.2
-    *.128.127.bl.example.org      A    127.0.0.4
-";
-
 /// How the backend is reached.
 #[derive(Clone, Copy)]
 pub(crate) enum Way {
@@ -53,7 +45,8 @@ impl Stage {
         let sink = Sink::start(&unix(folder.path())).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let responder = runtime.block_on(Responder::bind(anywhere, Zone::parse(ZONE).unwrap())).unwrap();
+        let responder =
+            runtime.block_on(Responder::bind(anywhere, Zone::parse(clients::ZONE).unwrap())).unwrap();
         Self { folder, sink, responder, _runtime: runtime }
     }
 
@@ -68,7 +61,7 @@ impl Stage {
         let mut config = Config::before_address(self.sink.announced, self.responder.address())
             // As it comes; tests read JSON.
             .set("log.format", "'text'")
-            .set("dnsbl.sites", "['bl.example.org']")
+            .set("dnsbl.sites", &format!("['{}']", clients::LIST))
             .set("screen.greet_wait", "'1s'")
             .set("limits.client_connection_count_limit", "0")
             .set("limits.client_connection_rate_limit", "0")
