@@ -55,8 +55,8 @@ struct State {
     health: Health,
     /// Until then it comes last in the order.
     rests_until: Option<Instant>,
-    /// From its last EHLO reply, whoever it was for.
-    capabilities: Option<Arc<Capabilities>>,
+    /// Its last EHLO reply, whoever it was for, without the first line that greets; and what it offers there.
+    offered: Option<(Box<str>, Arc<Capabilities>)>,
 }
 
 impl Server {
@@ -98,7 +98,7 @@ impl Server {
 
     /// What it offers, if it has ever said so. Whoever has said so understands how clients are announced.
     pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
-        self.state.lock().capabilities.clone()
+        self.state.lock().offered.as_ref().map(|(_, capabilities)| Arc::clone(capabilities))
     }
 
     /// It took a client.
@@ -114,9 +114,14 @@ impl Server {
     /// It has said what it offers: to one client after the other the same, as a rule.
     pub(super) fn offered(&self, reply: &Reply) -> Arc<Capabilities> {
         let mut state = self.state.lock();
-        match &state.capabilities {
-            Some(known) if known.are_those_of(reply) => Arc::clone(known),
-            _ => Arc::clone(state.capabilities.insert(Arc::new(Capabilities::from_reply(reply)))),
+        let offer = reply.further_lines();
+        match &state.offered {
+            Some((known, capabilities)) if **known == *offer => Arc::clone(capabilities),
+            _ => {
+                let capabilities = Arc::new(Capabilities::from_reply(reply));
+                state.offered = Some((offer.into(), Arc::clone(&capabilities)));
+                capabilities
+            }
         }
     }
 
@@ -196,6 +201,18 @@ mod tests {
 
     fn server() -> Server {
         Server::new("127.0.0.1:25".parse().unwrap())
+    }
+
+    #[test]
+    fn what_is_offered_to_one_client_after_the_other_is_read_once() {
+        let server = server();
+        let say = |lines: &[&str]| server.offered(&Reply::multiline(250, lines));
+        let first = say(&["mx greets one", "SIZE 1000", "DSN"]);
+        assert!(Arc::ptr_eq(&first, &say(&["mx greets two", "SIZE 1000", "DSN"])));
+        for other in [&["mx", "SIZE 10", "DSN"][..], &["mx", "SIZE 1000"], &["mx"]] {
+            assert_eq!(*say(other), Capabilities::from_reply(&Reply::multiline(250, other)));
+        }
+        assert_eq!(*server.capabilities().unwrap(), Capabilities::default());
     }
 
     #[tokio::test(start_paused = true)]

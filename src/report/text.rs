@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use crate::smtp::words::is_plain;
+
 /// How much of what a client has sent a log line shows, in octets.
 pub(crate) const EXCERPT: usize = 100;
 
@@ -49,19 +51,10 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 
 /// As [`printable`], cut at `characters`.
 pub(crate) fn printable_up_to(characters: usize, text: &str) -> Cow<'_, str> {
-    if is_plain(text) {
+    if is_plain(text.as_bytes()) {
         return text.get(..characters).unwrap_or(text).into();
     }
     text.chars().take(characters).map(|c| if is_printable(c) { c } else { '?' }).collect()
-}
-
-/// Whether all of it is printable ASCII, as nearly everything is that a log shows.
-///
-/// In chunks, each of them as a whole: so the compiler looks at many octets at once.
-pub(super) fn is_plain(text: &str) -> bool {
-    text.as_bytes()
-        .chunks(64)
-        .all(|chunk| chunk.iter().fold(true, |plain, octet| plain & (b' '..=b'~').contains(octet)))
 }
 
 /// Whether a terminal shows `character` and does nothing else.

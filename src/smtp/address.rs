@@ -171,7 +171,8 @@ fn mailbox_of(path: &str, syntax: PathSyntax) -> Result<&str, Malformed> {
 fn split_at_domain(text: &str) -> Result<(&str, Option<&str>), Malformed> {
     let mut last = None;
     let mut quoting = Quoting::Outside;
-    for (at, character) in text.char_indices() {
+    // Octets will do: what has a meaning here is ASCII, which is no part of any other character.
+    for (at, character) in text.bytes().map(char::from).enumerate() {
         if quoting.hides(character) {
             continue;
         }
@@ -184,7 +185,7 @@ fn split_at_domain(text: &str) -> Result<(&str, Option<&str>), Malformed> {
             _ => {}
         }
     }
-    if quoting != Quoting::Outside || text.chars().any(char::is_control) {
+    if quoting != Quoting::Outside || (!words::is_plain(text.as_bytes()) && text.contains(char::is_control)) {
         return Err(Malformed);
     }
     match last {

@@ -138,7 +138,8 @@ impl Command {
     /// Reads the text of a line, its ending taken off.
     pub fn parse(line: &[u8], syntax: PathSyntax) -> Result<Self, SyntaxError> {
         let text = std::str::from_utf8(line).map_err(|_| SyntaxError::Utf8)?;
-        if text.chars().any(|character| character.is_control() && character != '\t') {
+        let is_strange = |character: char| character.is_control() && character != '\t';
+        if !words::is_plain(line) && text.contains(is_strange) {
             return Err(SyntaxError::Line);
         }
         let (word, rest) = words::split_first(text).ok_or(SyntaxError::Line)?;

@@ -13,4 +13,4 @@ pub mod line;
 pub mod reply;
 pub mod reply_reader;
 pub mod syntax;
-mod words;
+pub(crate) mod words;

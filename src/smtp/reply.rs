@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::words::is_plain;
+
 /// One reply: a code and one or more lines of text. The enhanced status code, where there is one, is the first
 /// word of each line, as on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,11 @@ impl Reply {
         self.text.split('\n')
     }
 
+    /// The texts of all lines but the first, LF between them.
+    pub fn further_lines(&self) -> &str {
+        self.text.split_once('\n').map_or("", |(_, further)| further)
+    }
+
     fn first_line(&self) -> &str {
         self.lines().next().unwrap_or_default()
     }
@@ -104,16 +111,21 @@ impl Reply {
         wire.reserve(self.text.len() + 6 * (1 + self.text.bytes().filter(|byte| *byte == b'\n').count()));
         let digit = |unit| b'0' + u8::try_from(self.code / unit % 10).unwrap_or_default();
         let code = [digit(100), digit(10), digit(1)];
-        let mut lines = self.lines().peekable();
-        while let Some(line) = lines.next() {
+        let mut separator = 0;
+        for line in self.lines() {
             wire.extend_from_slice(&code);
-            wire.push(if lines.peek().is_none() { b' ' } else { b'-' });
-            let text = wire.len();
-            wire.extend_from_slice(line.as_bytes());
-            for byte in wire.iter_mut().skip(text).filter(|byte| byte.is_ascii_control()) {
-                *byte = b' ';
+            separator = wire.len();
+            wire.push(b'-');
+            if is_plain(line.as_bytes()) {
+                wire.extend_from_slice(line.as_bytes());
+            } else {
+                wire.extend(line.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }));
             }
             wire.extend_from_slice(b"\r\n");
+        }
+        // Behind the last line's code.
+        if let Some(separator) = wire.get_mut(separator) {
+            *separator = b' ';
         }
     }
 

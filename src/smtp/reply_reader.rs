@@ -6,6 +6,7 @@
 use std::mem;
 
 use super::reply::Reply;
+use super::words::is_plain;
 
 /// How many bytes one reply may have.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -111,7 +112,8 @@ impl<'a> ReplyLine<'a> {
     /// Reads a line whose LF is taken off.
     fn parse(line: &'a [u8]) -> Result<Self, BadReply> {
         let line = line.strip_suffix(b"\r").ok_or(BadReply::Control)?;
-        if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        let is_strange = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+        if !is_plain(line) && line.iter().any(is_strange) {
             return Err(BadReply::Control);
         }
         let (digits, rest) = line.split_at_checked(3).ok_or(BadReply::Code)?;

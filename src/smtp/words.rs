@@ -3,12 +3,21 @@
 /// What separates words; every other control character has been refused before.
 pub(super) const BLANK: [char; 2] = [' ', '\t'];
 
+/// Whether all of it is printable ASCII, as nearly everything is: what has to look closer need not look at that.
+///
+/// In chunks, each of them as a whole: so the compiler looks at many octets at once.
+pub(crate) fn is_plain(octets: &[u8]) -> bool {
+    octets
+        .chunks(64)
+        .all(|chunk| chunk.iter().fold(true, |plain, octet| plain & (b' '..=b'~').contains(octet)))
+}
+
 /// The first word and what stands behind it; `None` where there is no word.
 pub(super) fn split_first(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start_matches(BLANK);
     let mut shelter = Shelter::default();
-    let end = text.char_indices().find(|(_, character)| shelter.ends_word_at(*character));
-    let (word, rest) = text.split_at_checked(end.map_or(text.len(), |(at, _)| at))?;
+    let end = text.bytes().position(|octet| shelter.ends_word_at(octet));
+    let (word, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
     (!word.is_empty()).then_some((word, rest))
 }
 
@@ -32,16 +41,17 @@ struct Shelter {
 }
 
 impl Shelter {
-    fn ends_word_at(&mut self, character: char) -> bool {
+    /// Octets will do: what has a meaning here is ASCII, which is no part of any other character.
+    fn ends_word_at(&mut self, octet: u8) -> bool {
         if std::mem::take(&mut self.escaped) {
             return false;
         }
-        match character {
-            '\\' => self.escaped = true,
-            '"' => self.quoted = !self.quoted,
-            '<' if !self.quoted => self.brackets += 1,
-            '>' if !self.quoted => self.brackets = self.brackets.saturating_sub(1),
-            ' ' | '\t' => return !self.quoted && self.brackets == 0,
+        match octet {
+            b'\\' => self.escaped = true,
+            b'"' => self.quoted = !self.quoted,
+            b'<' if !self.quoted => self.brackets += 1,
+            b'>' if !self.quoted => self.brackets = self.brackets.saturating_sub(1),
+            b' ' | b'\t' => return !self.quoted && self.brackets == 0,
             _ => {}
         }
         false

@@ -16,7 +16,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::output::Frame;
 use super::{Format, Settings};
-use crate::report::text::{is_plain, is_printable};
+use crate::report::text::is_printable;
+use crate::smtp::words::is_plain;
 
 /// Writes events as lines.
 pub(super) struct Lines(pub(super) Arc<ArcSwap<Style>>);
@@ -60,7 +61,7 @@ where
         let mut said = Said::default();
         event.record(&mut said);
         let severity = *event.metadata().level();
-        let mut time = String::new();
+        let mut time = String::with_capacity(TIME);
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         let style = self.0.load();
         let (host, pid) = (&style.host, style.pid);
@@ -95,6 +96,9 @@ where
 }
 
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
+/// Octets of a time: `2026-11-23T17:32:57.123456Z`.
+const TIME: usize = 27;
 
 /// Octets that most sentences need.
 const USUAL: usize = 256;
@@ -206,7 +210,7 @@ struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_plain(self.0) {
+        if is_plain(self.0.as_bytes()) {
             return f.write_str(self.0);
         }
         self.0.chars().try_for_each(|c| f.write_char(if is_printable(c) { c } else { '?' }))
