@@ -11,6 +11,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::support::prescreen::Config;
+
 /// Longer than anything that is measured; who waits for so long has met a fault.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,6 +40,17 @@ pub(crate) const ZONE: &str = "
 
 /// The DNS list.
 pub(crate) const LIST: &str = "bl.example.org";
+
+/// A prescreen that expects them: it asks the list, lets everybody come as often as it likes, and writes its log as it
+/// comes, where tests read JSON.
+pub(crate) fn expected(config: Config) -> Config {
+    config
+        .set("log.format", "'text'")
+        .set("dnsbl.sites", &format!("['{LIST}']"))
+        .set("limits.client_connection_count_limit", "0")
+        .set("limits.client_connection_rate_limit", "0")
+        .set("backend.probe_interval", "'60s'")
+}
 
 /// An address that no client has had before: 127.16.0.1 and up.
 pub(crate) fn stranger() -> Ipv4Addr {

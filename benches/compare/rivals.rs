@@ -6,7 +6,7 @@ use std::env;
 use std::fs;
 use std::net::SocketAddr;
 
-use crate::clients::LIST;
+use crate::clients::{self, LIST};
 use crate::clock::Clock;
 use crate::support::daemon::Daemon;
 use crate::support::free_address;
@@ -62,14 +62,8 @@ pub(crate) const AGAIN: &str = "prescreen again";
 
 /// Starts a prescreen. `backend` is an address or `unix:/path`.
 pub(crate) fn prescreen(name: &str, duty: Duty, backend: &str, resolver: SocketAddr) -> Contender {
-    let config = Config::before_address(([127, 0, 0, 1], 1).into(), resolver)
-        .set("backend.servers", &format!("['{backend}']"))
-        // As it comes; tests read JSON.
-        .set("log.format", "'text'")
-        .set("dnsbl.sites", &format!("['{LIST}']"))
-        .set("limits.client_connection_count_limit", "0")
-        .set("limits.client_connection_rate_limit", "0")
-        .set("backend.probe_interval", "'60s'");
+    let config = clients::expected(Config::before_address(([127, 0, 0, 1], 1).into(), resolver))
+        .set("backend.servers", &format!("['{backend}']"));
     // Of 20,000 descriptors, as many as are needed go to where the clients are.
     let (config, [screened, relayed]) = match duty {
         Duty::Screen { greet_wait } => {

@@ -58,14 +58,8 @@ impl Stage {
     /// Starts the program, whose name is the command's last word, with the backend to be reached by `way`; returns where
     /// it listens, too. What it is to do: screen strangers, and hand on who is clean.
     pub(crate) fn start(&self, command: &[&str], way: Way) -> (Daemon, SocketAddr) {
-        let mut config = Config::before_address(self.sink.announced, self.responder.address())
-            // As it comes; tests read JSON.
-            .set("log.format", "'text'")
-            .set("dnsbl.sites", &format!("['{}']", clients::LIST))
-            .set("screen.greet_wait", "'1s'")
-            .set("limits.client_connection_count_limit", "0")
-            .set("limits.client_connection_rate_limit", "0")
-            .set("backend.probe_interval", "'60s'");
+        let config = Config::before_address(self.sink.announced, self.responder.address());
+        let mut config = clients::expected(config).set("screen.greet_wait", "'1s'");
         if let Way::Unix = way {
             config = config.set("backend.servers", &format!("['unix:{}']", unix(self.folder()).display()));
         }
