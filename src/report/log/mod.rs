@@ -33,7 +33,7 @@ use sink::{Lost, Sink};
 const LINES_IN_FLIGHT: usize = 8_192;
 
 /// How long a line may wait for others.
-const REST: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(100);
 
 /// The running log. Dropped last: that writes what still waits.
 #[derive(Debug)]
@@ -104,8 +104,8 @@ fn writer(sink: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
         .finish(Paced(sink))
 }
 
-/// Rests when all that waited is written, so that the next lines come together: under load the thread is woken some
-/// dozens of times a second, instead of once for every connection.
+/// Rests when all that waited is written, so that the next lines come together: under load the thread wakes ten times a
+/// second, instead of once for every connection, and nobody has to wake it.
 struct Paced<W>(W);
 
 impl<W: io::Write> io::Write for Paced<W> {
