@@ -123,16 +123,10 @@ impl Key {
     }
 }
 
-/// In one piece or two, of the six that it has: a connection's counts are found by its client a dozen times.
+/// In one piece, where there are six of them: a connection's counts are found by its client a dozen times.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.address {
-            IpAddr::V4(v4) => state.write_u64(u64::from(v4.to_bits()) << 8 | u64::from(self.prefix)),
-            IpAddr::V6(v6) => {
-                state.write_u128(v6.to_bits());
-                state.write_u8(self.prefix);
-            }
-        }
+        state.write(&self.encode());
     }
 }
 

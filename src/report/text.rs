@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use crate::smtp::words::is_plain;
+use crate::smtp::line::is_plain;
 
 /// How much of what a client has sent a log line shows, in octets.
 pub(crate) const EXCERPT: usize = 100;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use super::line::is_plain;
 use super::{host, words};
 
 /// A mailbox: the local part without quotes, the domain as written (no domain: `postmaster`, or a lenient client).
@@ -185,7 +186,7 @@ fn split_at_domain(text: &str) -> Result<(&str, Option<&str>), Malformed> {
             _ => {}
         }
     }
-    if quoting != Quoting::Outside || (!words::is_plain(text.as_bytes()) && text.contains(char::is_control)) {
+    if quoting != Quoting::Outside || (!is_plain(text.as_bytes()) && text.contains(char::is_control)) {
         return Err(Malformed);
     }
     match last {

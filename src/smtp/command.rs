@@ -3,6 +3,7 @@
 use super::address::{Address, PathSyntax};
 use super::envelope::{Mail, Rcpt};
 use super::host;
+use super::line::is_plain;
 use super::syntax::SyntaxError;
 use super::words;
 
@@ -139,7 +140,7 @@ impl Command {
     pub fn parse(line: &[u8], syntax: PathSyntax) -> Result<Self, SyntaxError> {
         let text = std::str::from_utf8(line).map_err(|_| SyntaxError::Utf8)?;
         let is_strange = |character: char| character.is_control() && character != '\t';
-        if !words::is_plain(line) && text.contains(is_strange) {
+        if !is_plain(line) && text.contains(is_strange) {
             return Err(SyntaxError::Line);
         }
         let (word, rest) = words::split_first(text).ok_or(SyntaxError::Line)?;

@@ -159,6 +159,15 @@ fn line_ending_in_lf(mut text: Vec<u8>) -> Line {
     Line { text, ending }
 }
 
+/// Whether all of it is printable ASCII, as nearly everything is: what has to look closer need not look at that.
+///
+/// In chunks, each of them as a whole: so the compiler looks at many octets at once.
+pub(crate) fn is_plain(octets: &[u8]) -> bool {
+    octets
+        .chunks(64)
+        .all(|chunk| chunk.iter().fold(true, |plain, octet| plain & (b' '..=b'~').contains(octet)))
+}
+
 /// Any bytes, cut where their first byte says, give the same lines as in one piece.
 #[cfg(any(test, fuzzing))]
 pub fn fuzz_lines(data: &[u8]) {

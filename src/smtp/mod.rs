@@ -13,4 +13,4 @@ pub mod line;
 pub mod reply;
 pub mod reply_reader;
 pub mod syntax;
-pub(crate) mod words;
+mod words;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::words::is_plain;
+use super::line::is_plain;
 
 /// One reply: a code and one or more lines of text. The enhanced status code, where there is one, is the first
 /// word of each line, as on the wire.

@@ -5,8 +5,8 @@
 
 use std::mem;
 
+use super::line::is_plain;
 use super::reply::Reply;
-use super::words::is_plain;
 
 /// How many bytes one reply may have.
 pub const MAX_BYTES: usize = 64 * 1024;

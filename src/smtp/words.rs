@@ -3,15 +3,6 @@
 /// What separates words; every other control character has been refused before.
 pub(super) const BLANK: [char; 2] = [' ', '\t'];
 
-/// Whether all of it is printable ASCII, as nearly everything is: what has to look closer need not look at that.
-///
-/// In chunks, each of them as a whole: so the compiler looks at many octets at once.
-pub(crate) fn is_plain(octets: &[u8]) -> bool {
-    octets
-        .chunks(64)
-        .all(|chunk| chunk.iter().fold(true, |plain, octet| plain & (b' '..=b'~').contains(octet)))
-}
-
 /// The first word and what stands behind it; `None` where there is no word.
 pub(super) fn split_first(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start_matches(BLANK);

@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::output::Frame;
 use super::{Format, Settings};
 use crate::report::text::is_printable;
-use crate::smtp::words::is_plain;
+use crate::smtp::line::is_plain;
 
 /// Writes events as lines.
 pub(super) struct Lines(pub(super) Arc<ArcSwap<Style>>);
