@@ -57,11 +57,29 @@ pub(crate) enum Duty {
     Relay,
 }
 
-/// The prescreen that tells what the noise is; with `PRESCREEN_BEFORE` another build of it, to be compared with.
-pub(crate) const AGAIN: &str = "prescreen again";
+/// A prescreen among the contenders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ours {
+    /// The build that is measured, by this name.
+    This(&'static str),
+    /// The same again, which tells what the noise is; with `PRESCREEN_BEFORE` another build, to be compared with.
+    Other,
+}
+
+impl Ours {
+    /// Its name, and the program: what ships, not what tests are built with, for their features are in it, too.
+    fn build(self) -> (&'static str, String) {
+        let this = || env::var("PRESCREEN_COMPARE").expect("the program to measure");
+        match (self, env::var("PRESCREEN_BEFORE")) {
+            (Self::This(name), _) => (name, this()),
+            (Self::Other, Ok(before)) => ("prescreen before", before),
+            (Self::Other, Err(_)) => ("prescreen again", this()),
+        }
+    }
+}
 
 /// Starts a prescreen. `backend` is an address or `unix:/path`.
-pub(crate) fn prescreen(name: &str, duty: Duty, backend: &str, resolver: SocketAddr) -> Contender {
+pub(crate) fn prescreen(which: Ours, duty: Duty, backend: &str, resolver: SocketAddr) -> Contender {
     let config = clients::expected(Config::before_address(([127, 0, 0, 1], 1).into(), resolver))
         .set("backend.servers", &format!("['{backend}']"));
     // Of 20,000 descriptors, as many as are needed go to where the clients are.
@@ -72,11 +90,7 @@ pub(crate) fn prescreen(name: &str, duty: Duty, backend: &str, resolver: SocketA
         Duty::Relay => (config.set("screen.access_list", "'permit'"), ["400", "9000"]),
     };
     let config = config.set("limits.pre_queue_limit", screened).set("limits.post_queue_limit", relayed);
-    // What ships, not what tests are built with: their features are in it, too.
-    let program = |variable| env::var(variable).ok();
-    let before = (name == AGAIN).then(|| program("PRESCREEN_BEFORE")).flatten();
-    let name = if before.is_some() { "prescreen before" } else { name };
-    let program = before.or_else(|| program("PRESCREEN_COMPARE")).expect("the program to measure");
+    let (name, program) = which.build();
     rival(name, config.smtp, &config.toml(), |file| vec![program, "run".into(), "--config".into(), file])
 }
 

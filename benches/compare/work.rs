@@ -12,7 +12,8 @@ use tokio::time::sleep;
 use crate::clients::{self, LIST};
 use crate::clock::Clock;
 use crate::figures::{self, Row, median, quantile};
-use crate::rivals::{self, AGAIN, Contender, Duty, Haproxy, Mta};
+use crate::rivals::Ours::{Other, This};
+use crate::rivals::{self, Contender, Duty, Haproxy, Mta, Ours};
 use crate::sink::Sink;
 
 /// Where resolv.conf of the namespace points: postscreen knows no other way to name its resolver.
@@ -69,16 +70,16 @@ impl World {
         Ok(Self { rounds, sink, unix, _responder: responder, _folder: folder })
     }
 
-    fn prescreen(&self, name: &str, duty: Duty) -> Contender {
-        rivals::prescreen(name, duty, &self.sink.announced.to_string(), RESOLVER)
+    fn prescreen(&self, which: Ours, duty: Duty) -> Contender {
+        rivals::prescreen(which, duty, &self.sink.announced.to_string(), RESOLVER)
     }
 
     /// prescreen, the same again, and everybody who can forward.
     fn relays(&self) -> Vec<Contender> {
         let backend = self.sink.announced;
         vec![
-            self.prescreen("prescreen", Duty::Relay),
-            self.prescreen(AGAIN, Duty::Relay),
+            self.prescreen(This("prescreen"), Duty::Relay),
+            self.prescreen(Other, Duty::Relay),
             rivals::haproxy("HAProxy splice-auto", Haproxy::Auto, backend),
             rivals::haproxy("HAProxy forced splice, 1 MiB pipes", Haproxy::Forced, backend),
             rivals::nginx("nginx stream", backend),
@@ -123,12 +124,17 @@ impl World {
         let proxied = mta.postfix.proxied;
         let unix = format!("unix:{}", mta.postfix.socket("prescreen").display());
         let ours =
-            |name| rivals::prescreen(name, Duty::Screen { greet_wait: 1 }, &proxied.to_string(), RESOLVER);
+            |which| rivals::prescreen(which, Duty::Screen { greet_wait: 1 }, &proxied.to_string(), RESOLVER);
         let rest = mta.rest();
         let contenders: Vec<_> = [
-            ours("prescreen"),
-            ours(AGAIN),
-            rivals::prescreen("prescreen, unix socket", Duty::Screen { greet_wait: 1 }, &unix, RESOLVER),
+            ours(This("prescreen")),
+            ours(Other),
+            rivals::prescreen(
+                This("prescreen, unix socket"),
+                Duty::Screen { greet_wait: 1 },
+                &unix,
+                RESOLVER,
+            ),
             rivals::haproxy("HAProxy", Haproxy::Auto, proxied),
             rivals::nginx("nginx stream", proxied),
             rivals::direct(mta.postfix.direct),
@@ -164,8 +170,8 @@ impl World {
     pub(crate) async fn clean_to_sink(&self) -> io::Result<()> {
         let backend = self.sink.announced;
         let contenders = [
-            self.prescreen("prescreen", Duty::Screen { greet_wait: 1 }),
-            self.prescreen(AGAIN, Duty::Screen { greet_wait: 1 }),
+            self.prescreen(This("prescreen"), Duty::Screen { greet_wait: 1 }),
+            self.prescreen(Other, Duty::Screen { greet_wait: 1 }),
             rivals::haproxy("HAProxy", Haproxy::Auto, backend),
             rivals::nginx("nginx stream", backend),
             rivals::direct(self.sink.plain),
@@ -192,8 +198,8 @@ impl World {
         const GREET_WAIT: u32 = 2;
         let mta = Mta::start(GREET_WAIT);
         let contenders = [
-            self.prescreen("prescreen", Duty::Screen { greet_wait: GREET_WAIT }),
-            self.prescreen(AGAIN, Duty::Screen { greet_wait: GREET_WAIT }),
+            self.prescreen(This("prescreen"), Duty::Screen { greet_wait: GREET_WAIT }),
+            self.prescreen(Other, Duty::Screen { greet_wait: GREET_WAIT }),
             mta.postscreen(),
             rivals::haproxy(
                 "HAProxy inspect-delay",
@@ -216,7 +222,7 @@ impl World {
     pub(crate) async fn held(&self) -> io::Result<()> {
         let mut rows = Vec::new();
         for count in [5_000, 15_000] {
-            let ours = self.prescreen("prescreen", Duty::Screen { greet_wait: 300 });
+            let ours = self.prescreen(This("prescreen"), Duty::Screen { greet_wait: 300 });
             rows.push(memory_held(ours, count).await?);
         }
         let mta = Mta::start(300);
@@ -234,8 +240,8 @@ impl World {
         let mta = Mta::start(GREET_WAIT);
         let backend = mta.postfix.proxied.to_string();
         let ours =
-            |name| rivals::prescreen(name, Duty::Screen { greet_wait: GREET_WAIT }, &backend, RESOLVER);
-        let contenders = [ours("prescreen, one connection"), ours(AGAIN), mta.postscreen()];
+            |which| rivals::prescreen(which, Duty::Screen { greet_wait: GREET_WAIT }, &backend, RESOLVER);
+        let contenders = [ours(This("prescreen, one connection")), ours(Other), mta.postscreen()];
         let message = clients::message(4096);
         let wait = Duration::from_secs(u64::from(GREET_WAIT));
         let bouts = self
@@ -331,8 +337,8 @@ impl World {
     /// A backend on a unix socket against the same one on TCP.
     pub(crate) async fn unix(&self) -> io::Result<()> {
         let contenders = [
-            rivals::prescreen("prescreen, unix socket", Duty::Relay, &self.unix, RESOLVER),
-            self.prescreen("prescreen, TCP", Duty::Relay),
+            rivals::prescreen(This("prescreen, unix socket"), Duty::Relay, &self.unix, RESOLVER),
+            self.prescreen(This("prescreen, TCP"), Duty::Relay),
         ];
         let message = clients::message(4096);
         let bouts = self
@@ -352,8 +358,8 @@ impl World {
         println!("|---|---:|---:|---:|---:|");
         let backend = self.sink.announced;
         for (contender, count) in [
-            (self.prescreen("prescreen", Duty::Relay), 5_000),
-            (self.prescreen("prescreen", Duty::Relay), 9_000),
+            (self.prescreen(This("prescreen"), Duty::Relay), 5_000),
+            (self.prescreen(This("prescreen"), Duty::Relay), 9_000),
             (rivals::haproxy("HAProxy", Haproxy::Auto, backend), 5_000),
             (rivals::nginx("nginx stream", backend), 5_000),
         ] {
