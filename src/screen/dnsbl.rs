@@ -18,7 +18,8 @@ use tokio::time::Instant;
 
 use super::action::Action;
 use super::list::{Listing, list_query};
-use super::score::{Heard, Limits, Lists, Score, Tally};
+use super::lists::Lists;
+use super::score::{Heard, Limits, Score, Tally};
 use super::site::Site;
 use super::statistics::{self, Alarm, ListStatistics, Overlaps, Watch};
 use crate::dns::{Answer, Resolver};

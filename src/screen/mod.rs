@@ -15,6 +15,7 @@ mod finding;
 mod greet;
 mod health;
 mod list;
+pub mod lists;
 mod recheck;
 pub mod score;
 mod self_test;

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 
 use super::health::{Ailment, Change, Checkup, Health};
 use super::list::{Listing, Malfunction};
-use super::score::{List, Lists, Score};
+use super::lists::{List, Lists};
+use super::score::Score;
 use crate::dns::{Answer, Latency, Outcome, Outcomes, Stopwatch, add};
 
 /// After so many faults in a row a list is tested before its time.

@@ -19,9 +19,10 @@ impl Server {
         self.0.local_addr().unwrap()
     }
 
-    /// Asks it.
-    async fn exchange(&self) -> Result<Message, Trouble> {
-        Udp::new(self.address()).exchange(&question(), later()).await
+    /// Asks it, while it does as `script` says.
+    async fn exchange<T>(&self, script: impl Future<Output = T>) -> (Result<Message, Trouble>, T) {
+        let (udp, question) = (Udp::new(self.address()), question());
+        tokio::join!(udp.exchange(&question, later()), script)
     }
 
     /// The next query, and whose it is.
@@ -77,7 +78,7 @@ async fn a_query_is_what_servers_expect_and_strangers_do_not() {
             server.say(&answer(&query), client).await;
             query
         };
-        let (answer, query) = tokio::join!(server.exchange(), heard);
+        let (answer, query) = server.exchange(heard).await;
         assert_true(answer);
         assert!(query.metadata.recursion_desired);
         assert_eq!(query.max_payload(), 1232);
@@ -117,8 +118,7 @@ async fn what_answers_something_else_is_passed_over() {
         message.queries = vec![Query::query(name("A.TEST"), RecordType::A)];
         server.say(&message, client).await;
     };
-    let (answer, ()) = tokio::join!(server.exchange(), script);
-    assert_true(answer);
+    assert_true(server.exchange(script).await.0);
 }
 
 #[tokio::test]
@@ -130,8 +130,7 @@ async fn nobody_but_the_server_is_heard() {
         let _ = stranger.0.send_to(&forged(&query).to_vec().unwrap(), client).await;
         server.say(&answer(&query), client).await;
     };
-    let (answer, ()) = tokio::join!(server.exchange(), script);
-    assert_true(answer);
+    assert_true(server.exchange(script).await.0);
 }
 
 #[tokio::test]
@@ -143,8 +142,7 @@ async fn a_query_that_was_lost_is_sent_again() {
         assert_eq!(lost, again, "a second socket would double the chances of those who guess");
         server.say(&answer(&again.0), again.1).await;
     };
-    let (answer, ()) = tokio::join!(server.exchange(), script);
-    assert_true(answer);
+    assert_true(server.exchange(script).await.0);
 }
 
 #[tokio::test]
@@ -211,8 +209,7 @@ async fn a_server_that_is_lost_on_edns_is_asked_without() {
             assert_eq!(query.edns, None);
             server.say(&answer(&query), client).await;
         };
-        let (answer, ()) = tokio::join!(server.exchange(), script);
-        assert_true(answer);
+        assert_true(server.exchange(script).await.0);
     }
 }
 
@@ -226,8 +223,7 @@ async fn a_server_that_is_lost_without_edns_too_is_not_asked_forever() {
             server.say(&lost, client).await;
         }
     };
-    let (answer, ()) = tokio::join!(server.exchange(), script);
-    assert_eq!(answer.unwrap().metadata.response_code, ResponseCode::FormErr);
+    assert_eq!(server.exchange(script).await.0.unwrap().metadata.response_code, ResponseCode::FormErr);
 }
 
 #[test]
