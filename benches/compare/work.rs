@@ -122,19 +122,16 @@ impl World {
     pub(crate) async fn clean(&self) -> io::Result<()> {
         let mta = Mta::start(1);
         let proxied = mta.postfix.proxied;
+        let tcp = proxied.to_string();
         let unix = format!("unix:{}", mta.postfix.socket("prescreen").display());
-        let ours =
-            |which| rivals::prescreen(which, Duty::Screen { greet_wait: 1 }, &proxied.to_string(), RESOLVER);
+        let ours = |which, backend: &str| {
+            rivals::prescreen(which, Duty::Screen { greet_wait: 1 }, backend, RESOLVER)
+        };
         let rest = mta.rest();
         let contenders: Vec<_> = [
-            ours(This("prescreen")),
-            ours(Other),
-            rivals::prescreen(
-                This("prescreen, unix socket"),
-                Duty::Screen { greet_wait: 1 },
-                &unix,
-                RESOLVER,
-            ),
+            ours(This("prescreen"), &tcp),
+            ours(Other, &tcp),
+            ours(This("prescreen, unix socket"), &unix),
             rivals::haproxy("HAProxy", Haproxy::Auto, proxied),
             rivals::nginx("nginx stream", proxied),
             rivals::direct(mta.postfix.direct),

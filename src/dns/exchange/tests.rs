@@ -21,8 +21,7 @@ impl Server {
 
     /// Asks it, while it does as `script` says.
     async fn exchange<T>(&self, script: impl Future<Output = T>) -> (Result<Message, Trouble>, T) {
-        let (udp, question) = (Udp::new(self.address()), question());
-        tokio::join!(udp.exchange(&question, later()), script)
+        exchange(&Udp::new(self.address()), script).await
     }
 
     /// The next query, and whose it is.
@@ -35,6 +34,12 @@ impl Server {
     async fn say(&self, message: &Message, client: SocketAddr) {
         self.0.send_to(&message.to_vec().unwrap(), client).await.unwrap();
     }
+}
+
+/// Asks by `udp`, while the server does as `script` says.
+async fn exchange<T>(udp: &Udp, script: impl Future<Output = T>) -> (Result<Message, Trouble>, T) {
+    let question = question();
+    tokio::join!(udp.exchange(&question, later()), script)
 }
 
 fn question() -> Question {
@@ -149,7 +154,6 @@ async fn a_query_that_was_lost_is_sent_again() {
 async fn a_socket_that_is_used_again_has_another_port() {
     let server = Server::bind().await;
     let udp = Udp::new(server.address());
-    let question = question();
     let mut ports = Vec::new();
     for _ in 0..8 {
         let script = async {
@@ -157,7 +161,7 @@ async fn a_socket_that_is_used_again_has_another_port() {
             server.say(&answer(&query), client).await;
             client.port()
         };
-        let (answer, port) = tokio::join!(udp.exchange(&question, later()), script);
+        let (answer, port) = exchange(&udp, script).await;
         assert_true(answer);
         assert_eq!(udp.idle.lock().len(), 1, "one is enough");
         ports.push(port);
@@ -171,15 +175,13 @@ async fn a_socket_that_is_used_again_has_another_port() {
 async fn a_socket_that_has_more_than_the_answer_is_not_used_again() {
     let server = Server::bind().await;
     let udp = Udp::new(server.address());
-    let question = question();
     let script = async {
         let (query, client) = server.hear().await;
         for message in [answer(&query), forged(&query)] {
             server.say(&message, client).await;
         }
     };
-    let (answer, ()) = tokio::join!(udp.exchange(&question, later()), script);
-    assert_true(answer);
+    assert_true(exchange(&udp, script).await.0);
     assert!(udp.idle.lock().is_empty());
 }
 
