@@ -6,10 +6,11 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::LazyLock;
 
+use support::daemon::kill;
 use support::dns::Dns;
 use support::message::{dotted, message};
 use support::postfix::Postfix;
@@ -78,13 +79,18 @@ fn a_reload_is_refused_whole_and_says_why() {
     let nowhere = taken.local_addr().unwrap();
     let good = prescreen.config().clone();
     let too_much = good.clone().set("smtp.banner", "'never said'");
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, good.admin.port()));
     for (bad, reason) in [
         (too_much.clone().set("screen.greet_wait", "'6 parsecs'"), "parsecs"),
         (
             too_much.clone().set("restrictions.client", "'check_client_access texthash:/nonexistent'"),
             "/nonexistent",
         ),
-        (too_much.clone().listens_at(nowhere), "cannot listen on"),
+        (too_much.clone().listens_at(nowhere), "another server stands there"),
+        (
+            too_much.clone().set("metrics.listen", &format!("'{everywhere}'")),
+            "while prescreen itself listens on",
+        ),
         (
             too_much.set("allowlist.max_entries", "7"),
             "allowlist.max_entries cannot change while prescreen runs",
@@ -216,6 +222,30 @@ fn a_session_outlives_the_upgrade_and_the_allowlist_goes_over() {
     drop((talking, sending));
     eventually("the old process to end", || fs::metadata(format!("/proc/{first}/fd/0")).err());
     POSTFIX.mailbox.await_messages("outlives", 1);
+}
+
+#[test]
+fn whoever_has_a_successor_drains_when_it_is_told_to_end() {
+    let mut prescreen = config().start_generations(&[]);
+    let mut talking = Talk::greeted(client(37), prescreen.smtp);
+    let mut sending = Talk::greeted(client(38), prescreen.smtp);
+    assert_eq!(sending.envelope(SENDER, "predecessor@example.org").code, 250);
+    sending.ask("DATA", "354 ");
+    let first = prescreen.pid();
+    prescreen.upgrade();
+    // systemd tells every process of a unit to end.
+    kill(first, "TERM");
+    let replies = talking.closed();
+    assert_eq!(replies.iter().map(|said| said.code).collect::<Vec<_>>(), [421], "{}", talking.record());
+
+    sending.send(&dotted(&message("predecessor", "hello\r\n")));
+    sending.expect("250 2.0.0");
+    sending.ask("QUIT", "221 ");
+    drop(sending);
+    eventually("the old process to end", || fs::metadata(format!("/proc/{first}/fd/0")).err());
+    POSTFIX.mailbox.await_messages("predecessor", 1);
+    let status = prescreen.ask(&["status"]);
+    assert_eq!(status.code, Some(0), "the successor's admin socket is gone: {}", status.said);
 }
 
 #[test]

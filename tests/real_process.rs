@@ -5,14 +5,15 @@
 mod support;
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::LazyLock;
 
 use support::clients::smtplib;
 use support::dns::Dns;
 use support::message::{dotted, message};
 use support::postfix::Postfix;
-use support::prescreen::{Config, Ended, Prescreen, Stopped, command, config_file};
+use support::prescreen::{Config, Ended, PROGRAM, Prescreen, Stopped, command, config_file};
 use support::talk::Talk;
 use support::{client, eventually};
 
@@ -110,6 +111,21 @@ fn a_second_sigterm_ends_it_at_once() {
     prescreen.wait();
     assert!(sending.closed().is_empty());
     assert!(POSTFIX.mailbox.messages("cut-off").is_empty());
+}
+
+#[test]
+fn addresses_that_are_taken_are_no_fault_of_the_configuration() {
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let there = taken.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    let run = Command::new(PROGRAM)
+        .args(["run", "--set", "metrics.listen=", "--set", "admin.socket="])
+        .args(["--listen", &there[0], "--listen", &there[1]])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    // A service manager tries again after EX_UNAVAILABLE, and not after EX_CONFIG.
+    assert_eq!(run.status.code(), Some(69), "{said}");
+    assert!(there.iter().all(|address| said.contains(&format!("cannot listen on {address}"))), "{said}");
 }
 
 #[test]

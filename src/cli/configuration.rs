@@ -14,7 +14,7 @@ const CONFIG: &str = "PRESCREEN_CONFIG";
 
 /// Where the configuration comes from. Each layer wins over the one before it: embedded defaults, the file, the
 /// environment (`PRESCREEN_SECTION_KEY`), options.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Configuration {
     /// The configuration file; without one, that in PRESCREEN_CONFIG, else the embedded defaults.
     #[arg(long, value_name = "FILE")]

@@ -14,24 +14,29 @@ pub(super) fn run(configuration: &Configuration) -> Result<ExitCode, Stopped> {
     let mut inherited = Inherited::take();
     let config = configuration.load_or(|problem| inherited.refuse(&problem.to_string()))?;
     let log = log::init(&config.log).map_err(|error| failed(EX_UNAVAILABLE, error))?;
-    runtime()?.block_on(serve(config, inherited, &log, |other| {
+    let runtime = runtime()?;
+    let configuration = configuration.clone();
+    let served = runtime.block_on(serve(config, inherited, &log, move |other| {
         let read = other.map_or_else(|| configuration.read(), |source| configuration.read_from(&source));
         read.map(|(config, _)| config)
-    }))
+    }));
+    // What still waits for a disk or for the system's resolver has nobody to tell.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(
     config: Config,
     inherited: Inherited,
     log: &Log,
-    read: impl Fn(Option<Source>) -> Result<Config, Vec<Problem>>,
+    read: impl Fn(Option<Source>) -> Result<Config, Vec<Problem>> + Send + Sync + 'static,
 ) -> Result<ExitCode, Stopped> {
     let signals = Signals::new().map_err(|error| failed(EX_UNAVAILABLE, error))?;
     let examined = config.clone();
     let started = Server::start(config, Some(log.control()), Arc::new(|_| {}), inherited).await;
     let server = started.map_err(|error| match error {
         StartError::Site(_) => failed(EX_CONFIG, error),
-        StartError::Listen { .. } | StartError::Admin { .. } => failed(EX_UNAVAILABLE, error),
+        StartError::Doors(_) => failed(EX_UNAVAILABLE, error),
     })?;
     // Nobody waits for it.
     tokio::spawn(preflight::warn(examined));

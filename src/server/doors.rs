@@ -8,7 +8,7 @@ use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::UnixListener;
@@ -17,9 +17,52 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::house::House;
 use super::inherited::Inherited;
-use super::{StartError, accept, listen};
+use super::{accept, listen};
 use crate::admin::{desk, http};
 use crate::config::{Admin, Config};
+
+/// Why a socket cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The admin socket cannot be opened.
+    #[error("admin.socket = {path:?}: {error}; name another, or none with an empty text")]
+    Admin {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}{}", remedy(.error))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// An address has another within it that we listen on ourselves, and that is served until the swap.
+    #[error(
+        "cannot listen on {address} while prescreen itself listens on {open}: restart it, or take {open} away and \
+         reload before you add {address}"
+    )]
+    Within {
+        /// The address.
+        address: SocketAddr,
+        /// What is open.
+        open: SocketAddr,
+    },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need root, CAP_NET_BIND_SERVICE, or the sysctl net.ipv4.ip_unprivileged_port_start"
+        }
+        io::ErrorKind::AddrInUse => "; another server stands there: move it to the port that [backend] names",
+        io::ErrorKind::AddrNotAvailable => "; the address is not one of this host",
+        _ => "",
+    }
+}
 
 /// The sockets that are open.
 #[derive(Default)]
@@ -78,8 +121,12 @@ enum Choice {
 impl Doors {
     /// Opens what `config` adds, if it was not `inherited`. An address that cannot be listened on fails the whole; all
     /// of them are told.
-    pub(super) fn plan(&self, config: &Config, inherited: &mut Inherited) -> Result<Plan, Vec<StartError>> {
-        let mut choose = |open: &[Entrance], address| choose(open, address, inherited);
+    pub(super) fn plan(&self, config: &Config, inherited: &mut Inherited) -> Result<Plan, Vec<DoorError>> {
+        let ours: Vec<_> = self.clients.iter().chain(&self.metrics).map(|entrance| entrance.bound).collect();
+        let ours = [ours, inherited.addresses()].concat();
+        let mut choose = |open: &[Entrance], address| {
+            choose(open, address, inherited).map_err(|error| refused(address, error, &ours))
+        };
         let clients = config.listen.iter().map(|listener| choose(&self.clients, listener.address));
         let clients: Vec<_> = clients.collect();
         let metrics = config.metrics.listen.map(|address| choose(self.metrics.as_slice(), address));
@@ -104,7 +151,7 @@ impl Doors {
     }
 
     /// Where nobody has asked for it, the admin socket may be missing.
-    fn hearing(&self, config: &Config, inherited: &mut Inherited) -> Result<Hearing, StartError> {
+    fn hearing(&self, config: &Config, inherited: &mut Inherited) -> Result<Hearing, DoorError> {
         let Some(path) = &config.admin.socket else { return Ok(Hearing::None) };
         if self.admin.as_ref().is_some_and(|counter| counter.socket.path() == path) {
             return Ok(Hearing::Keep);
@@ -119,7 +166,7 @@ impl Doors {
                 tracing::info!(?path, %error, "no admin socket: prescreen status and its kin cannot ask");
                 Ok(Hearing::None)
             }
-            Err(error) => Err(StartError::Admin { path: path.clone(), error }),
+            Err(error) => Err(DoorError::Admin { path: path.clone(), error }),
             Ok(hearing) => Ok(hearing),
         }
     }
@@ -176,13 +223,25 @@ impl Doors {
     }
 }
 
-fn choose(open: &[Entrance], address: SocketAddr, inherited: &mut Inherited) -> Result<Choice, StartError> {
+fn choose(open: &[Entrance], address: SocketAddr, inherited: &mut Inherited) -> io::Result<Choice> {
     if open.iter().any(|entrance| entrance.wanted == address) {
         return Ok(Choice::Keep(address));
     }
-    let socket = inherited.tcp(address).map_or_else(|| listen::open(address), Ok);
-    let opened = socket.and_then(|socket| Opened::new(address, socket));
-    opened.map(Choice::Open).map_err(|error| StartError::Listen { address, error })
+    let socket = inherited.tcp(address).map_or_else(|| listen::open(address), Ok)?;
+    Opened::new(address, socket).map(Choice::Open)
+}
+
+/// Why `address` cannot be listened on, where `ours` are open.
+fn refused(address: SocketAddr, error: io::Error, ours: &[SocketAddr]) -> DoorError {
+    let within = |open: &&SocketAddr| {
+        let all = address.ip().is_unspecified() || open.ip().is_unspecified();
+        open.port() == address.port()
+            && (open.ip() == address.ip() || all && open.is_ipv4() == address.is_ipv4())
+    };
+    match ours.iter().find(within) {
+        Some(&open) if error.kind() == io::ErrorKind::AddrInUse => DoorError::Within { address, open },
+        _ => DoorError::Listen { address, error },
+    }
 }
 
 fn kept_or(

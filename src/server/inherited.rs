@@ -67,6 +67,11 @@ impl Inherited {
         Some(socket)
     }
 
+    /// Where the sockets listen that have not been asked for yet.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.tcp.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+
     /// The socket that listens at `path`, if one was given.
     pub(super) fn unix(&mut self, path: &Path) -> Option<UnixListener> {
         let at = |socket: &UnixListener| socket.local_addr().is_ok_and(|it| it.as_pathname() == Some(path));

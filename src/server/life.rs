@@ -1,10 +1,15 @@
 //! The life of a server, from ready to the end: what signals and operators ask for, in order, one at a time.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::{Fault, Notify, Program, Server, Signal, Signals, UpgradeError};
 use crate::config::{Config, Problem, Source};
+
+/// Told whoever has asked to end.
+const DRAINING: &str = "draining; a second signal ends at once";
 
 /// What a server lives in.
 pub struct Surroundings<R> {
@@ -41,9 +46,10 @@ impl Server {
     /// Serves until it is told to end, or until a successor serves.
     pub async fn live<R>(mut self, around: Surroundings<R>) -> Ended
     where
-        R: Fn(Option<Source>) -> Result<Config, Vec<Problem>>,
+        R: Fn(Option<Source>) -> Result<Config, Vec<Problem>> + Send + Sync + 'static,
     {
         let Surroundings { mut signals, read, program, mut notify } = around;
+        let read = Arc::new(read);
         let places = self.places();
         tracing::info!(places, metrics = ?self.metrics_address(), "listening");
         notify.ready(&places);
@@ -62,13 +68,16 @@ impl Server {
             match wish {
                 Wish::Reload(answer) => {
                     notify.reloading();
-                    let reloaded = self.reload(read(None)).await;
+                    let read = Arc::clone(&read);
+                    let reloaded = self.reload(move || read(None)).await;
                     tell(&reloaded);
                     notify.ready(&self.places());
                     let _ = answer.send(reloaded);
                 }
                 Wish::Read(source, answer) => {
-                    let _ = answer.send(read(Some(source)));
+                    let read = Arc::clone(&read);
+                    // Nobody here waits for what is only looked at.
+                    tokio::task::spawn_blocking(move || answer.send(read(Some(source))));
                 }
                 Wish::Upgrade(answer) => {
                     tracing::info!(%program, "starting a successor");
@@ -81,7 +90,12 @@ impl Server {
                         notify.succeeded(process);
                         tracing::info!(process, "a successor serves; finishing what is here");
                         let _ = answer.send(upgraded);
-                        return self.go(Way::Retire, signals).await;
+                        self.hand_over();
+                        tokio::select! {
+                            () = self.retire() => {}
+                            () = signals.end() => tracing::info!("{DRAINING}"),
+                        }
+                        return self.leave(signals).await;
                     }
                     if let Err(error) = &upgraded {
                         tracing::error!("upgrade refused: {error}; this process goes on");
@@ -91,19 +105,14 @@ impl Server {
             }
         }
         notify.stopping();
-        tracing::info!("draining; a second signal ends at once");
-        self.go(Way::Drain, signals).await
+        tracing::info!("{DRAINING}");
+        self.leave(signals).await
     }
 
-    async fn go(self, way: Way, mut signals: Signals) -> Ended {
-        let leave = async {
-            match way {
-                Way::Retire => self.retire().await,
-                Way::Drain => self.drain().await,
-            }
-        };
+    /// Drains, unless it is told again.
+    async fn leave(self, mut signals: Signals) -> Ended {
         tokio::select! {
-            cut = leave => Ended::Drained(cut),
+            cut = self.drain() => Ended::Drained(cut),
             () = signals.end() => Ended::AtOnce,
         }
     }
@@ -113,14 +122,6 @@ impl Server {
         let addresses: Vec<_> = self.addresses().iter().map(ToString::to_string).collect();
         addresses.join(", ")
     }
-}
-
-/// How to leave.
-enum Way {
-    /// A successor is there.
-    Retire,
-    /// Nobody is.
-    Drain,
 }
 
 /// A reload that is refused changes nothing.

@@ -22,9 +22,7 @@ mod signals;
 mod site;
 mod upgrade;
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +40,7 @@ use doors::Doors;
 use house::{Front, House};
 use life::Wish;
 
+pub use doors::DoorError;
 pub use inherited::Inherited;
 pub use life::{Ended, Surroundings};
 pub use notify::Notify;
@@ -64,47 +63,13 @@ pub enum StartError {
     /// The configuration names what cannot be used: a table, a certificate, a list.
     #[error("{}", lines(.0))]
     Site(Vec<Fault>),
-    /// The admin socket cannot be opened.
-    #[error("admin.socket = {path:?}: {error}; name another, or none with an empty text")]
-    Admin {
-        /// Where.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}{}", remedy(.error))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        error: io::Error,
-    },
-}
-
-impl StartError {
-    /// All of `errors` in one.
-    fn of(mut errors: Vec<Self>) -> Self {
-        if errors.len() == 1 {
-            return errors.remove(0);
-        }
-        Self::Site(errors.into_iter().map(Fault::new).collect())
-    }
+    /// Sockets cannot be opened, which may be another matter a moment later.
+    #[error("{}", lines(.0))]
+    Doors(Vec<DoorError>),
 }
 
 fn lines(faults: &[impl ToString]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need root, CAP_NET_BIND_SERVICE, or the sysctl net.ipv4.ip_unprivileged_port_start"
-        }
-        io::ErrorKind::AddrInUse => "; another server stands there: move it to the port that [backend] names",
-        io::ErrorKind::AddrNotAvailable => "; the address is not one of this host",
-        _ => "",
-    }
 }
 
 /// Hears of every connection that has ended.
@@ -149,7 +114,7 @@ impl Server {
         let allowlist = Arc::new(Allowlist::detached(&config.allowlist));
         let site = Arc::new(site::build(&config, &allowlist, &rates, None).map_err(StartError::Site)?);
         let mut doors = Doors::default();
-        let plan = doors.plan(&config, inherited).map_err(StartError::of)?;
+        let plan = doors.plan(&config, inherited).map_err(StartError::Doors)?;
         inherited.close_rest();
         if let Some(predecessor) = &mut inherited.predecessor {
             let _ = timeout(FIRST_WORDS, site.backends.probe()).await;
@@ -191,15 +156,17 @@ impl Server {
         self.house.site()
     }
 
-    /// Takes no more clients, because a successor does, and lets those who are here finish. After
-    /// [`upgrade_time_limit`](crate::limits::Settings::upgrade_time_limit) the rest is [drained](Self::drain).
-    pub async fn retire(mut self) -> usize {
+    /// A successor serves our sockets from now on: they are let go of, and what they lead to is left to it.
+    fn hand_over(&mut self) {
         self.house.hand_over();
-        self.close().await;
         self.doors = Doors::default();
+    }
+
+    /// Lets those who are here finish, for [`upgrade_time_limit`](crate::limits::Settings::upgrade_time_limit).
+    async fn retire(&mut self) {
+        self.close().await;
         let limit = self.house.site().limits.upgrade_time_limit;
         let _ = timeout(limit, self.house.sessions.wait()).await;
-        self.drain().await
     }
 
     /// Takes no more clients, tells those who still talk to come back later, and gives relays until the deadline.

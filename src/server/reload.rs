@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::task::spawn_blocking;
+
 use super::house::Front;
 use super::inherited::Inherited;
 use super::{Fault, Server, fit_into_descriptors, site};
@@ -14,11 +16,16 @@ impl Server {
     /// Goes on with another configuration, or says why not and goes on with the one there is: as if it had not been
     /// asked, but for the metrics. Running connections keep what they began with.
     ///
-    /// Waits for the disk.
-    pub async fn reload(&mut self, read: Result<Config, Vec<Problem>>) -> Result<(), Vec<Fault>> {
-        let swapped = match read {
-            Ok(config) => self.swap(config).await,
-            Err(problems) => Err(problems.into_iter().map(Fault::new).collect()),
+    /// `read` and all that the configuration names are read in a thread of their own: tables may be large, their disk
+    /// slow, and connections share this one.
+    pub(super) async fn reload(
+        &mut self,
+        read: impl FnOnce() -> Result<Config, Vec<Problem>> + Send + 'static,
+    ) -> Result<(), Vec<Fault>> {
+        let swapped = match aside(read).await {
+            Ok(Ok(config)) => self.swap(config).await,
+            Ok(Err(problems)) => Err(problems.into_iter().map(Fault::new).collect()),
+            Err(fault) => Err(vec![fault]),
         };
         let mut configuration = self.house.configuration.lock();
         match &swapped {
@@ -33,7 +40,12 @@ impl Server {
         let house = &self.house;
         let before = house.front.load_full();
         let mut faults: Vec<_> = fixed(&before.config, &config);
-        let site = site::build(&config, &house.allowlist, &house.rates, Some(&before));
+        let (allowlist, rates) = (Arc::clone(&house.allowlist), house.rates.clone());
+        let build = move || {
+            let site = site::build(&config, &allowlist, &rates, Some(&before));
+            (config, site)
+        };
+        let (config, site) = aside(build).await.map_err(|fault| vec![fault])?;
         let plan = self.doors.plan(&config, &mut Inherited::default());
         let (site, plan) = match (site, plan) {
             (Ok(site), Ok(plan)) if faults.is_empty() => (Arc::new(site), plan),
@@ -57,6 +69,11 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Has `work`, which may wait for a disk, done where nobody else has to wait with it.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+    spawn_blocking(work).await.map_err(Fault::new)
 }
 
 /// What a running process cannot change. To keep the old value would be to run something that is written nowhere.

@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::house::House;
 use super::life::Wish;
+use super::reload::aside;
 use super::{lines, site};
 use crate::admin::desk::{Follow, Line};
 use crate::admin::shadow::{Counters, News, Seen, Shadow, Tally};
@@ -104,8 +105,8 @@ impl House {
         let config = read.map_err(|problems| lines(&problems))?;
         let house = Arc::clone(self);
         // Tables may be large, and their disk slow.
-        let built = spawn_blocking(move || house.shadow_of(&config)).await;
-        let (shadow, files) = built.map_err(|error| error.to_string())??;
+        let built = aside(move || house.shadow_of(&config)).await;
+        let (shadow, files) = built.map_err(|fault| fault.to_string())??;
         let (seen, arrivals) = mpsc::channel(WAITING);
         let tally = Arc::default();
         self.shadow.take(Ear { name: name.clone(), seen, tally: Arc::clone(&tally) })?;

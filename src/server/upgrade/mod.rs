@@ -57,7 +57,7 @@ pub enum UpgradeError {
 
 impl Server {
     /// Starts `program` as our successor and returns its process id once it serves; this server is to
-    /// [`retire`](Server::retire) then. On error it serves on.
+    /// hand over to it then. On error it serves on.
     pub async fn upgrade(&self, program: &Program) -> Result<u32, UpgradeError> {
         if process::id() == 1 {
             return Err(UpgradeError::ProcessOne);
