@@ -4,6 +4,7 @@
 //! `pre_queue_limit`; a tenth more is kept free for clients that have passed before, so that a flood of zombies
 //! does not shut out known mail servers. Plain counters, no locks.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -152,6 +153,8 @@ struct Counters {
 pub struct Seat {
     seats: Seats,
     state: State,
+    /// Whether it was found that the backends have no room for it.
+    refused: bool,
 }
 
 /// The counters at one moment.
@@ -219,10 +222,11 @@ impl Seats {
 
     fn sit(&self, state: State) -> Seat {
         self.0.taken[state as usize].fetch_add(1, Relaxed);
-        Seat { seats: self.clone(), state }
+        Seat { seats: self.clone(), state, refused: false }
     }
 
-    fn refuse(&self, full: Full) -> Full {
+    /// Counts a connection that gets no seat of one kind.
+    pub fn refuse(&self, full: Full) -> Full {
         self.0.refused[full as usize].fetch_add(1, Relaxed);
         full
     }
@@ -244,11 +248,14 @@ impl Seat {
         self.move_to(State::Dialogue);
     }
 
-    /// Goes on to the backend, if it has room.
+    /// Goes on to the backend, if it has room. A connection that asks more than once is refused once.
     pub fn relay(&mut self, limits: &Settings) -> Result<(), Full> {
         let relaying = &self.seats.0.taken[State::Relay as usize];
         if relaying.load(Relaxed) >= limits.post_queue_limit {
-            return Err(self.seats.refuse(Full::Backend));
+            if !mem::replace(&mut self.refused, true) {
+                self.seats.refuse(Full::Backend);
+            }
+            return Err(Full::Backend);
         }
         self.move_to(State::Relay);
         Ok(())
@@ -320,8 +327,10 @@ mod tests {
         first.converse();
         first.relay(&limits).unwrap();
         let mut second = seats.take(&limits, || Acquaintance::Stranger).unwrap();
-        assert_eq!(second.relay(&limits).unwrap_err(), Full::Backend);
-        assert_eq!(seats.totals().sessions, [1, 0, 1]);
+        for _recipient in 0..3 {
+            assert_eq!(second.relay(&limits).unwrap_err(), Full::Backend);
+        }
+        assert_eq!((seats.totals().sessions, seats.totals().refused_backend), ([1, 0, 1], 1));
     }
 
     #[test]

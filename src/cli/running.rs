@@ -31,13 +31,20 @@ impl Running {
 
     /// Reaches it, or says why not.
     pub(super) fn call(&self) -> Result<Call, Stopped> {
-        let configured = || Configuration::of(self.config.clone()).glance().ok()?.admin.socket;
+        let configured = || {
+            let glanced = Configuration::of(self.config.clone()).glance();
+            // The server may run by what stood there before.
+            glanced.inspect_err(|problem| eprintln!("{problem}")).ok()?.admin.socket
+        };
         let socket = self.socket.clone().or_else(configured).unwrap_or_else(|| Admin::SOCKET.into());
         Call::to(&socket).map_err(|error| {
             let socket = socket.display();
             failed(
                 EX_UNAVAILABLE,
-                format_args!("no server answers at {socket}: {error}; name its socket with --socket"),
+                format_args!(
+                    "no server answers at {socket}: {error}; name its socket with --socket, or send it a SIGHUP \
+                     where admin.socket itself is to change"
+                ),
             )
         })
     }

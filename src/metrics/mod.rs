@@ -130,7 +130,10 @@ impl Metrics {
         }
         self.hour.lock().note(self.minute(), outcome);
         self.durations[report.stage() as usize].record(duration);
-        self.busiest.note(report.ends().client.ip().to_canonical());
+        // Whoever is permitted for good may come as often as it likes, and without a header a proxy stands for itself.
+        if !matches!(outcome, Outcome::Forwarded | Outcome::BadProxyHeader | Outcome::Busy(_)) {
+            self.busiest.note(report.ends().client.ip().to_canonical());
+        }
         for (test, result) in report.tests() {
             self.tests[test as usize][result as usize].increment(1);
         }

@@ -59,7 +59,8 @@ table! {
         "Clients whose rates were remembered then.");
     BUSIEST = Family::gauge(
         "prescreen_busiest_client_ratio", &[],
-        "The share of the last 256 connections that one address had. Near 1, the clients' addresses are probably lost.");
+        "The share of the last 256 connections, but for permitted ones, that one address had. Near 1, the clients' \
+         addresses are probably lost.");
     SESSIONS = Family::gauge(
         "prescreen_sessions", &["state"],
         "Connections now, by where they are: being tested, talking, relayed.");

@@ -13,17 +13,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::listen::{self, turn_away};
-use crate::limits::Full;
+use super::listen;
 
 /// How long the door stays shut after descriptors ran out; enough for some sessions to end.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Takes connections until `close` is called for, and hands each to `welcome`. Gives the socket back.
+/// Takes connections until `close` is called for, and hands each to `welcome`, or to `turn_away` where there is no
+/// descriptor to serve it with. Gives the socket back.
 pub(super) async fn run(
     listener: TcpListener,
     close: CancellationToken,
     mut welcome: impl FnMut(TcpStream, SocketAddr),
+    mut turn_away: impl FnMut(TcpStream, SocketAddr),
 ) -> TcpListener {
     let mut spare = spare();
     loop {
@@ -36,8 +37,8 @@ pub(super) async fn run(
             Ok((socket, peer)) => welcome(socket, peer),
             Err(error) if out_of_descriptors(&error) => {
                 drop(spare.take());
-                if let Ok(Ok((socket, _))) = timeout(BREATH, listener.accept()).await {
-                    turn_away(&socket, &Full::Screening.reply().to_wire());
+                if let Ok(Ok((socket, peer))) = timeout(BREATH, listener.accept()).await {
+                    turn_away(socket, peer);
                 }
                 spare = self::spare();
                 sleep(BREATH).await;

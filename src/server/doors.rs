@@ -300,7 +300,8 @@ fn for_clients(opened: Opened, house: &Arc<House>) -> Entrance {
             // Configured, or it would not have been opened.
             let Some(mut door) = house.front.load().door(address) else { return };
             let mut welcome = |socket, peer| house.welcome(socket, peer, address, &mut door);
-            let listener = accept::run(listener, close, &mut welcome).await;
+            let turn_away = |socket, peer| house.turn_away(&socket, peer);
+            let listener = accept::run(listener, close, &mut welcome, turn_away).await;
             // They have been told that somebody is here; a successor has the queue and will see to them.
             if !house.is_handed_over() {
                 accept::rest(listener, welcome);

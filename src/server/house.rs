@@ -149,8 +149,7 @@ impl House {
         address: SocketAddr,
         door: &mut Arc<Door>,
     ) {
-        let Ok(server) = socket.local_addr() else { return };
-        let ends = Endpoints { client: canonical(peer), server: canonical(server) };
+        let Some(ends) = ends(&socket, peer) else { return };
         let front = self.front.load();
         if let Some(now) = front.door(address) {
             *door = now;
@@ -158,7 +157,7 @@ impl House {
         let site = Arc::clone(&front.site);
         let seat = match self.seats.take(&site.limits, || self.acquaintance(ends)) {
             Ok(seat) => seat,
-            Err(full) => return self.turn_away(&socket, ends, full),
+            Err(full) => return self.busy(&socket, ends, full),
         };
         let house = Arc::clone(self);
         let arrival = Box::new(Arrival { socket, door: Arc::clone(door), seat });
@@ -178,7 +177,14 @@ impl House {
         self.here.served_by(id, task.abort_handle());
     }
 
-    fn turn_away(&self, socket: &TcpStream, ends: Endpoints, full: Full) {
+    /// Turns a client away that there is no descriptor for.
+    pub(super) fn turn_away(&self, socket: &TcpStream, peer: SocketAddr) {
+        if let Some(ends) = ends(socket, peer) {
+            self.busy(socket, ends, self.seats.refuse(Full::Screening));
+        }
+    }
+
+    fn busy(&self, socket: &TcpStream, ends: Endpoints, full: Full) {
         listen::turn_away(socket, &full.reply().to_wire());
         let mut report = Report::new(ends, SystemTime::now());
         report.end(Outcome::Busy(full));
@@ -300,6 +306,12 @@ impl Answers for House {
         }
         Readiness::Ready
     }
+}
+
+/// Both ends of a connection, unless the client is gone already.
+fn ends(socket: &TcpStream, client: SocketAddr) -> Option<Endpoints> {
+    let server = socket.local_addr().ok()?;
+    Some(Endpoints { client: canonical(client), server: canonical(server) })
 }
 
 /// An IPv4 client of an IPv6 listener is an IPv4 client.

@@ -9,7 +9,7 @@ mod output;
 mod settings;
 mod sink;
 
-use std::io::{self, BufWriter};
+use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tracing_subscriber::{Layer, Registry, reload};
 use event::{Lines, Style};
 pub use output::{Output, SyslogFormat};
 pub use settings::{Format, Level, Settings};
-use sink::{Lost, Sink};
+use sink::{Lost, Sink, Stream};
 
 /// Lines that wait for a stuck reader before the next is dropped; about 4 MB.
 const LINES_IN_FLIGHT: usize = 8_192;
@@ -82,7 +82,7 @@ struct Dials {
 pub fn init(settings: &Settings) -> Result<Log, AlreadyLogging> {
     let lost = Lost::default();
     let (writer, guard) = match settings.output.place() {
-        None => writer(BufWriter::new(io::stdout())),
+        None => writer(Stream::new(io::stdout(), lost.clone())),
         Some(place) => writer(Sink::new(place, lost.clone())),
     };
     let dropped = writer.error_counter();
