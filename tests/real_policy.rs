@@ -63,7 +63,10 @@ fn the_backend_is_asked_about_an_address_once() {
             "550 5.1.1 <nobody-asked@example.org>: Recipient address rejected: undeliverable address: {}",
             refused("nobody-asked@example.org")
         );
-        assert_eq!(envelope(&prescreen, host, SENDER, "nobody-asked@example.org"), [wanted, goodbye.clone()]);
+        let mut talk = Talk::greeted(client(host), prescreen.smtp);
+        assert_eq!(talk.envelope(SENDER, "nobody-asked@example.org").text(), wanted);
+        talk.ask("RCPT TO:<asked@example.org>", "250 ");
+        goes_on(&mut talk);
     }
     let log = POSTFIX.log();
     let probes =
@@ -88,11 +91,13 @@ fn without_a_backend_to_ask_nobody_is_refused_for_good() {
         .set("restrictions.recipient", "'reject_unverified_recipient'")
         .set("verification.unverified_recipient_reject_code", "550")
         .launch();
-    let said = envelope(&prescreen, 155, SENDER, "user@example.org");
+    let mut talk = Talk::greeted(client(155), prescreen.smtp);
+    let said = talk.envelope(SENDER, "user@example.org");
     assert_eq!(
-        said[0],
+        said.text(),
         "450 4.1.1 <user@example.org>: Recipient address rejected: address verification problem"
     );
+    goes_on(&mut talk);
 }
 
 fn asking(list: &str) -> Prescreen {

@@ -255,11 +255,7 @@ impl Session {
         let (reply, class) = match &self.transaction {
             None => (Reply::new(503, "5.5.1 Error: need RCPT command"), Some(Class::Client)),
             Some(transaction) => {
-                let class = match transaction.fault {
-                    Some(Fault::Nobody) => None,
-                    Some(Fault::Backend) => Some(Class::Recipient),
-                    Some(Fault::Client) | None => Some(Class::Client),
-                };
+                let class = transaction.fault.unwrap_or(Fault::Client).class();
                 (Reply::new(554, "5.5.1 Error: no valid recipients"), class)
             }
         };

@@ -130,10 +130,8 @@ impl Session {
     /// A list refuses the command.
     fn refused(&mut self, command: &Awaited, reply: Reply, cause: Cause) -> Step {
         let envelope = self.envelope_of(command);
-        // Greylisting asks for nothing but patience. A client that is dropped for it has its other recipients put off
-        // another time, when it comes back to ask about them.
-        let is_put_off = reply.is_transient() && cause.is_policy_service();
-        let class = (!is_put_off).then_some(Class::Client);
+        let fault = fault(&reply, &cause);
+        let class = fault.class();
         let by = RefusedBy::Restriction(cause);
         match command {
             Awaited::Connect => self.refuse_connection(envelope, reply, by),
@@ -142,11 +140,11 @@ impl Session {
                 self.close(vec![reply])
             }
             Awaited::Rcpt(_) => {
-                if is_put_off {
+                if fault == Fault::Nobody {
                     self.put_off();
                 } else {
                     self.commands = self.commands.saturating_sub(1);
-                    self.blame(Fault::Client);
+                    self.blame(fault);
                 }
                 self.refuse(envelope, reply, by, class)
             }
@@ -275,6 +273,21 @@ impl Session {
             protocol: self.protocol,
             helo: self.helo.as_ref().map(|helo| helo.name.clone()),
         })
+    }
+}
+
+/// Whose doing it is that a list refuses.
+///
+/// Greylisting asks for nothing but patience, and so does an address that nobody could be asked about: a client that
+/// is dropped for it has its other recipients put off another time, when it comes back to ask about them. That there
+/// is no such recipient is what the backend would have said.
+fn fault(reply: &Reply, cause: &Cause) -> Fault {
+    if reply.is_transient() && (cause.unanswered || cause.is_policy_service()) {
+        Fault::Nobody
+    } else if cause.is_unknown_recipient() {
+        Fault::Backend
+    } else {
+        Fault::Client
     }
 }
 

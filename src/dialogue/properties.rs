@@ -157,8 +157,14 @@ fn resolve(session: &mut Session, step: Step, outcome: &mut Outcome) {
 
 fn judge(facts: &crate::policy::Facts<'_>) -> Judgement {
     let refused = facts.rcpt.is_some_and(|rcpt| rcpt.recipient.as_str() == "refused@d");
-    let cause =
-        Cause { list: List::Recipient, verb: "reject", restriction: "reject".into(), table: None, key: None };
+    let cause = Cause {
+        list: List::Recipient,
+        verb: "reject",
+        restriction: "reject".into(),
+        table: None,
+        key: None,
+        unanswered: false,
+    };
     let decision = if refused {
         Decision::Refuse { reply: Reply::new(554, "5.7.1 refused"), cause }
     } else {

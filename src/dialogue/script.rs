@@ -275,6 +275,7 @@ impl Rule {
             restriction: format!("{verb} …"),
             table: None,
             key: None,
+            unanswered: false,
         };
         let cause = because("check_recipient_access");
         match self.says.split_once(' ').unwrap_or((&self.says, "")) {
@@ -286,6 +287,11 @@ impl Rule {
             }
             ("SERVICE", said) => {
                 let cause = because("check_policy_service");
+                judgement.decision = Decision::Refuse { reply: reply(said), cause };
+            }
+            (known @ ("UNKNOWN" | "UNANSWERED"), said) => {
+                let unanswered = known == "UNANSWERED";
+                let cause = Cause { unanswered, ..because("reject_unverified_recipient") };
                 judgement.decision = Decision::Refuse { reply: reply(said), cause };
             }
             _ => judgement.decision = Decision::Refuse { reply: reply(&self.says), cause },

@@ -81,7 +81,7 @@ pub(super) struct Transaction {
     /// Recipients that the backend has accepted, and the last of them.
     pub(super) accepted: usize,
     pub(super) last: Option<Arc<Rcpt>>,
-    /// Recipients that a policy server has put off.
+    /// Recipients that were put off.
     pub(super) put_off: usize,
     pub(super) overshoot: usize,
     /// Whose doing it is that there may be no recipient.
@@ -92,12 +92,23 @@ pub(super) struct Transaction {
 /// Whose doing it is that a recipient was not accepted; the gravest comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// Nobody's: no backend could be asked, or a policy server puts it off.
+    /// Nobody's: it could not be asked about, or a policy server puts it off.
     Nobody,
-    /// The backend did not want it.
+    /// The backend did not want it, or there is no such recipient.
     Backend,
     /// A test or restriction refused it.
     Client,
+}
+
+impl Fault {
+    /// The class of error that it is.
+    pub(super) fn class(self) -> Option<Class> {
+        match self {
+            Self::Nobody => None,
+            Self::Backend => Some(Class::Recipient),
+            Self::Client => Some(Class::Client),
+        }
+    }
 }
 
 impl Transaction {

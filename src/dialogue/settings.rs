@@ -36,7 +36,7 @@ pub struct Settings {
     pub discard_ehlo_keyword_address_maps: String,
     /// The largest message in bytes, as `SIZE` and MAIL know it; 0 leaves it to the backend. Default: 0.
     pub message_size_limit: u64,
-    /// Recipients accepted, or put off by a policy server, for one message; more are told 452. Default: 1000.
+    /// Recipients accepted or put off for one message; more are told 452. Default: 1000.
     pub recipient_limit: usize,
     /// Recipients beyond the limit that are not yet an error. Default: 1000.
     pub recipient_overshoot_limit: usize,
@@ -69,7 +69,7 @@ pub struct ErrorSettings {
     pub error_sleep_time: Duration,
     /// HELO, EHLO, RSET, NOOP, VRFY and ETRN that are free; each one more is an error. Default: 100.
     pub junk_command_limit: u32,
-    /// Recipients and senders refused by the backend that end the session. Default: 20.
+    /// Recipients that the backend refuses, or that do not exist; so many end the session. Default: 20.
     pub recipient_error_limit: u32,
 }
 

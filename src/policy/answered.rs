@@ -97,7 +97,7 @@ impl Judging<'_> {
         let refusal = |code: RejectCode, text: &str, default: &'static str| {
             let (status, text) = split_status(text, status(7, 1), about);
             let why = if text.is_empty() { default.into() } else { text.to_owned().into() };
-            Rejection { code, status, text: super::reply::Text::Rejected(about, why) }
+            Rejection { code, status, text: super::reply::Text::Rejected(about, why), unanswered: false }
         };
         match action {
             Action::Ok => Outcome::Ok,

@@ -110,7 +110,7 @@ impl<'a> Judging<'a> {
             Ok(true) => Outcome::Dunno,
             Ok(false) => {
                 let text = Text::Named(Subject::Recipient, "Relay access denied".into());
-                Outcome::Reject(Rejection { code, status: status(7, 1), text })
+                Outcome::Reject(Rejection { code, status: status(7, 1), text, unanswered: false })
             }
             Err(error) => self.domains_do_not_answer(&error, Subject::Recipient),
         }

@@ -87,12 +87,20 @@ pub struct Cause {
     pub table: Option<String>,
     /// The key that the table answered.
     pub key: Option<String>,
+    /// Whether it refuses for want of an answer: a probe that brought none, or a table of networks, domains or
+    /// recipients that cannot be read.
+    pub unanswered: bool,
 }
 
 impl Cause {
     /// Whether a policy server decided, or the lack of one.
     pub fn is_policy_service(&self) -> bool {
         self.verb == "check_policy_service"
+    }
+
+    /// Whether it is the recipient that was looked for.
+    pub fn is_unknown_recipient(&self) -> bool {
+        matches!(self.verb, "reject_unlisted_recipient" | "reject_unverified_recipient")
     }
 }
 
@@ -147,9 +155,9 @@ impl NoteKind {
 /// What one stage leaves for the next under `delay_reject = no`; a session keeps one from connect to close.
 #[derive(Clone, Debug, Default)]
 pub struct Carry {
-    pub(super) after_client: Option<Deferral>,
-    pub(super) after_helo: Option<Deferral>,
-    pub(super) after_mail: Option<Deferral>,
+    pub(super) after_client: Option<Refusal>,
+    pub(super) after_helo: Option<Refusal>,
+    pub(super) after_mail: Option<Refusal>,
 }
 
 impl Carry {
@@ -160,14 +168,14 @@ impl Carry {
     }
 
     /// What was put off before MAIL. A client may come without a HELO.
-    pub(super) fn before_mail(&self) -> &Option<Deferral> {
+    pub(super) fn before_mail(&self) -> &Option<Refusal> {
         self.after_helo.as_ref().map_or(&self.after_client, |_| &self.after_helo)
     }
 }
 
-/// A refusal that waits for what the lists will say.
+/// A refusal; it may have to wait for what the lists will say.
 #[derive(Clone, Debug)]
-pub(super) struct Deferral {
+pub(super) struct Refusal {
     pub(super) reply: Reply,
     pub(super) cause: Cause,
 }

@@ -12,7 +12,7 @@ use crate::smtp::reply::Reply;
 
 use super::answered::Answered;
 use super::facts::{Facts, Stage};
-use super::judgement::{Cause, Decision, Deferral, Effects, List, Note, NoteKind};
+use super::judgement::{Cause, Decision, Effects, List, Note, NoteKind, Refusal};
 use super::reply::{Rejection, Subject};
 use super::restriction::{Entry, Party, Restriction};
 use super::trace::{Said, StepId, Trace};
@@ -76,8 +76,8 @@ pub(super) struct Judging<'a> {
     pub(super) effects: Effects,
     pub(super) notes: Vec<Note>,
     pub(super) consulted: Vec<Box<str>>,
-    pub(super) defer_if_permit: Option<Deferral>,
-    pub(super) defer_if_reject: Option<Deferral>,
+    pub(super) defer_if_permit: Option<Refusal>,
+    pub(super) defer_if_reject: Option<Refusal>,
     /// The table or server whose answer is followed, and the key that a table answered.
     pub(super) source: Option<(String, Option<String>)>,
     /// Trouble that the restriction under way has met.
@@ -113,7 +113,7 @@ impl<'a> Judging<'a> {
     }
 
     /// Begins a stage: what an earlier one has put off stays so, what was to put off its refusals does not.
-    pub(super) fn begin(&mut self, put_off: &Option<Deferral>) {
+    pub(super) fn begin(&mut self, put_off: &Option<Refusal>) {
         self.defer_if_permit.clone_from(put_off);
         self.defer_if_reject = None;
     }
@@ -192,18 +192,17 @@ impl<'a> Judging<'a> {
                 Ok(Consent::Dunno)
             }
             Outcome::Reject(rejection) | Outcome::Fault(rejection) => {
-                let reply = self.reply(rejection).await;
-                self.trace.say(place.step, Said::Reject, Some(&reply));
-                Err(Box::new(self.refuse(place.entry, reply)))
+                let refusal = self.in_words(place, Said::Reject, rejection).await;
+                Err(Box::new(self.refuse(refusal)))
             }
             Outcome::DeferIfPermit(rejection) => {
-                let deferral = self.deferral(place, Said::DeferIfPermit, rejection).await;
-                self.defer_if_permit.get_or_insert(deferral);
+                let refusal = self.in_words(place, Said::DeferIfPermit, rejection).await;
+                self.defer_if_permit.get_or_insert(refusal);
                 Ok(Consent::Dunno)
             }
             Outcome::DeferIfReject(rejection) => {
-                let deferral = self.deferral(place, Said::DeferIfReject, rejection).await;
-                self.defer_if_reject.get_or_insert(deferral);
+                let refusal = self.in_words(place, Said::DeferIfReject, rejection).await;
+                self.defer_if_reject.get_or_insert(refusal);
                 Ok(Consent::Dunno)
             }
             Outcome::Follow(answered) => Box::pin(self.follow(place, answered)).await,
@@ -246,31 +245,28 @@ impl<'a> Judging<'a> {
         Box::pin(self.settle(place, Outcome::Fault(Rejection::server_error()))).await
     }
 
-    async fn deferral(&mut self, place: Place<'_>, said: Said, rejection: Rejection) -> Deferral {
+    async fn in_words(&mut self, place: Place<'_>, said: Said, rejection: Rejection) -> Refusal {
+        let unanswered = rejection.unanswered;
         let reply = self.reply(rejection).await;
         self.trace.say(place.step, said, Some(&reply));
-        Deferral { reply, cause: self.cause(place.entry) }
+        Refusal { reply, cause: Cause { unanswered, ..self.cause(place.entry) } }
     }
 
     /// The refusal; a rejection for good gives way to an earlier `defer_if_reject`.
-    fn refuse(&mut self, entry: &Entry, reply: Reply) -> Decision {
-        if reply.is_transient() {
-            return Decision::Refuse { reply, cause: self.cause(entry) };
+    fn refuse(&mut self, refusal: Refusal) -> Decision {
+        let put_off = if refusal.reply.is_transient() { None } else { self.defer_if_reject.take() };
+        if let Some(Refusal { cause, .. }) = &put_off {
+            self.trace.because(|| format!("put off by `{}`", cause.restriction));
         }
-        match self.defer_if_reject.take() {
-            Some(Deferral { reply, cause }) => {
-                self.trace.because(|| format!("put off by `{}`", cause.restriction));
-                Decision::Refuse { reply, cause }
-            }
-            None => Decision::Refuse { reply, cause: self.cause(entry) },
-        }
+        let Refusal { reply, cause } = put_off.unwrap_or(refusal);
+        Decision::Refuse { reply, cause }
     }
 
     /// Permission gives way to an earlier `defer_if_permit`.
     pub(super) fn permit(&mut self) -> Result<(), End> {
         match self.defer_if_permit.take() {
             None => Ok(()),
-            Some(Deferral { reply, cause }) => {
+            Some(Refusal { reply, cause }) => {
                 let step = self.trace.open(self.list, 0, &cause.restriction);
                 self.trace.because(|| "everything else would permit, and this could not be asked".to_owned());
                 self.trace.say(step, Said::Reject, Some(&reply));
@@ -312,7 +308,14 @@ impl<'a> Judging<'a> {
     pub(super) fn cause(&self, entry: &Entry) -> Cause {
         let (table, key) = self.source.clone().unzip();
         let restriction = entry.text.to_string();
-        Cause { list: self.list, verb: entry.verb.name(), restriction, table, key: key.flatten() }
+        Cause {
+            list: self.list,
+            verb: entry.verb.name(),
+            restriction,
+            table,
+            key: key.flatten(),
+            unanswered: false,
+        }
     }
 
     pub(super) fn note(&mut self, entry: &Entry, kind: NoteKind, text: impl Into<String>) {

@@ -33,6 +33,8 @@ pub(super) struct Rejection {
     /// Its class is overruled by the code's first digit.
     pub(super) status: Status,
     pub(super) text: Text,
+    /// As [`Cause::unanswered`](super::Cause::unanswered).
+    pub(super) unanswered: bool,
 }
 
 /// What a refusal says behind its codes.
@@ -89,12 +91,12 @@ impl Rejection {
         status: Status,
         why: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { code, status, text: Text::Rejected(subject, why.into()) }
+        Self { code, status, text: Text::Rejected(subject, why.into()), unanswered: false }
     }
 
     /// A refusal in words of its own.
     pub(super) fn whole(code: RejectCode, status: Status, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, status, text: Text::Whole(text.into()) }
+        Self { code, status, text: Text::Whole(text.into()), unanswered: false }
     }
 
     /// The configuration cannot be followed: a mistake of ours, not of the client.
@@ -105,7 +107,12 @@ impl Rejection {
     /// A list or table that relay control stands on does not answer.
     pub(super) fn lookup_failure(subject: Subject) -> Self {
         let text = Text::Named(subject, "Temporary lookup failure".into());
-        Self { code: RejectCode::LOCAL_ERROR, status: status(3, 0), text }
+        Self { code: RejectCode::LOCAL_ERROR, status: status(3, 0), text, unanswered: true }
+    }
+
+    /// The same, where nobody has said that it must be refused.
+    pub(super) fn for_want_of_an_answer(self) -> Self {
+        Self { unanswered: true, ..self }
     }
 
     /// Whose name must be known before this can be said.

@@ -69,13 +69,18 @@ impl Judging<'_> {
                 status(1, 7),
             ),
         };
+        let is_known = matches!(probed, Probed::Undeliverable(_));
+        let refusal = |code, why| {
+            let rejection = Rejection::of(party.into(), code, status, why);
+            if is_known { rejection } else { rejection.for_want_of_an_answer() }
+        };
         let (code, why) = match probed {
             Probed::Deliverable => return Outcome::Dunno,
             Probed::Undeliverable(why) => (reject, why),
             Probed::Deferred(why) => (defer, why),
             Probed::Failed => {
-                let why = "address verification problem";
-                return action.with(Rejection::of(party.into(), RejectCode::TRY_AGAIN, status, why));
+                return action
+                    .with(refusal(RejectCode::TRY_AGAIN, "address verification problem".to_owned()));
             }
         };
         let ProbeCode::Refuse(code) = code else { return Outcome::Dunno };
@@ -83,14 +88,9 @@ impl Judging<'_> {
         // The code, not the probe, decides how the refusal reads; so it is in Postfix.
         if code.get() < 500 {
             let why: String = why.chars().take(250).collect();
-            action.with(Rejection::of(party.into(), code, status, format!("unverified address: {why}")))
+            action.with(refusal(code, format!("unverified address: {why}")))
         } else {
-            Outcome::Reject(Rejection::of(
-                party.into(),
-                code,
-                status,
-                format!("undeliverable address: {why}"),
-            ))
+            Outcome::Reject(refusal(code, format!("undeliverable address: {why}")))
         }
     }
 }

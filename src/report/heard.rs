@@ -155,8 +155,14 @@ mod tests {
         let mut heard = Heard::default();
         heard.consulted(vec!["check_policy_service unix:x".into()]);
         heard.accepted(&envelope("RCPT"));
-        let list = List::Recipient;
-        let cause = Cause { list, verb: "reject", restriction: "reject".to_owned(), table: None, key: None };
+        let cause = Cause {
+            list: List::Recipient,
+            verb: "reject",
+            restriction: "reject".to_owned(),
+            table: None,
+            key: None,
+            unanswered: false,
+        };
         heard.note(&Finding::HungUpOn { envelope: envelope("RCPT"), cause });
         let consulted: Vec<_> = heard.decisions.iter().map(|decided| decided.consulted.len()).collect();
         assert_eq!(consulted, [1, 0]);

@@ -344,6 +344,7 @@ mod tests {
             restriction: "check_client_access cidr:clients".to_owned(),
             table: None,
             key: None,
+            unanswered: false,
         }
     }
 

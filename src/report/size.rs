@@ -217,7 +217,7 @@ impl Owner for Envelope {
 
 impl Owner for Cause {
     fn owned(&self) -> usize {
-        let Self { list: _, verb: _, restriction, table, key } = self;
+        let Self { list: _, verb: _, restriction, table, key, unanswered: _ } = self;
         restriction.owned() + table.owned() + key.owned()
     }
 }

@@ -431,6 +431,9 @@ fn shown(judgement: &Judgement) -> Vec<String> {
         if let Some(table) = &cause.table {
             by += &format!(" {table} {}", cause.key.as_deref().unwrap_or("-"));
         }
+        if cause.unanswered {
+            by += ", unanswered";
+        }
         lines.push(by);
     }
     lines.extend(judgement.effects.prepend.iter().map(|line| format!("prepend: {line}")));

@@ -77,6 +77,7 @@ fn service() -> Cause {
         restriction: SERVICE.to_owned(),
         table: None,
         key: None,
+        unanswered: false,
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn sections<'a>(
             key("junk_command_limit", one(&mut errors.junk_command_limit, number(0..=u32::MAX)),
                 "HELO, EHLO, RSET, NOOP, VRFY and ETRN that are free; each one more is an error."),
             key("recipient_error_limit", one(&mut errors.recipient_error_limit, number(1..=u32::MAX)),
-                "Recipients and senders refused by the backend that end the session."),
+                "Recipients that the backend refuses, or that do not exist; so many end the session."),
         ]),
         section("limits", "How much at once, how much in one session, and how long.", vec![
             key("pre_queue_limit", one(&mut limits.pre_queue_limit, number(10..=usize::MAX)),
