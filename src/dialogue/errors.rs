@@ -2,7 +2,7 @@
 //!
 //! Classes, because one limit cannot serve both ends: a zombie shall be gone at its first error, a mailing list with
 //! one dead subscriber shall not. What the client does wrong is `client`; a recipient or sender that the *backend*
-//! does not want is `recipient`, and so is a recipient that does not exist, whoever says so.
+//! refuses for good is `recipient`, and so is a recipient that does not exist, whoever says so.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::settings::ErrorSettings;
 pub(super) enum Class {
     /// Protocol errors, refusals by a restriction, junk commands past their limit.
     Client,
-    /// The backend's refusals of a recipient or sender, and recipients that do not exist.
+    /// The backend's refusals of a recipient or sender for good, and recipients that do not exist.
     Recipient,
 }
 

@@ -53,7 +53,8 @@ impl Session {
     }
 
     /// The backend's answer to a recipient is the answer, in its own words. A refusal is no error of the client's
-    /// own making.
+    /// own making; one for now is none at all, for it may come again each time: 452 behind the backend's own limit
+    /// asks for nothing but another transaction (RFC 5321 §4.5.3.1.10).
     pub fn answered(&mut self, checked: Checked, reply: Reply) -> Step {
         let Checked { rcpt, effects, .. } = checked;
         match reply.code() {
@@ -67,11 +68,11 @@ impl Session {
                 self.pass_on(reply, None)
             }
             400..600 => {
-                self.commands = self.commands.saturating_sub(1);
-                self.blame(Fault::Backend);
+                let fault = if reply.is_transient() { Fault::Nobody } else { Fault::Backend };
+                self.not_accepted(fault);
                 let envelope = self.envelope(Verb::Rcpt.as_str(), None, Some(&rcpt));
                 self.findings.push(Finding::BackendReject { envelope, reply: reply.clone() });
-                self.pass_on(reply, Some(Class::Recipient))
+                self.pass_on(reply, fault.class())
             }
             // 354 to RCPT makes no sense, and a client that believed it would send its message to nobody.
             _ => self.not_asked(&rcpt),
@@ -140,22 +141,21 @@ impl Session {
                 self.close(vec![reply])
             }
             Awaited::Rcpt(_) => {
-                if fault == Fault::Nobody {
-                    self.put_off();
-                } else {
-                    self.commands = self.commands.saturating_sub(1);
-                    self.blame(fault);
-                }
+                self.not_accepted(fault);
                 self.refuse(envelope, reply, by, class)
             }
             _ => self.refuse(envelope, reply, by, class),
         }
     }
 
-    /// A recipient is put off: for the limits it is as good as one that was accepted.
-    fn put_off(&mut self) {
+    /// A recipient is refused, or put off: for the limits the latter is as good as one that was accepted.
+    fn not_accepted(&mut self, fault: Fault) {
+        self.blame(fault);
+        if fault != Fault::Nobody {
+            self.commands = self.commands.saturating_sub(1);
+            return;
+        }
         self.commands = 0;
-        self.blame(Fault::Nobody);
         if let Some(transaction) = &mut self.transaction {
             transaction.put_off += 1;
         }

@@ -47,7 +47,7 @@ pub struct Session {
     /// What every command is told, once the client list has refused the connection.
     pub(super) denied: Option<Reply>,
     pub(super) after: After,
-    /// Commands since a recipient was last accepted, without those RCPTs that another limit counts.
+    /// Commands since a recipient was last accepted or put off, without those RCPTs that another limit counts.
     pub(super) commands: u32,
     pub(super) helo: Option<Arc<Helo>>,
     pub(super) protocol: Protocol,
@@ -92,9 +92,9 @@ pub(super) struct Transaction {
 /// Whose doing it is that a recipient was not accepted; the gravest comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// Nobody's: it could not be asked about, or a policy server puts it off.
+    /// Nobody's: it could not be asked about, or the backend or a policy server puts it off.
     Nobody,
-    /// The backend did not want it, or there is no such recipient.
+    /// The backend refused it for good, or there is no such recipient.
     Backend,
     /// A test or restriction refused it.
     Client,

@@ -40,8 +40,8 @@ pub struct Settings {
     pub recipient_limit: usize,
     /// Recipients beyond the limit that are not yet an error. Default: 1000.
     pub recipient_overshoot_limit: usize,
-    /// Commands that a client may send before one of its recipients is accepted; recipients that count against
-    /// another limit do not count here. Default: 20.
+    /// Commands that a client may send before one of its recipients is accepted or put off; recipients that count
+    /// against another limit do not count here. Default: 20.
     pub command_count_limit: u32,
     /// The longest line in bytes, its ending included. Default: 2048.
     pub line_length_limit: usize,
@@ -69,7 +69,7 @@ pub struct ErrorSettings {
     pub error_sleep_time: Duration,
     /// HELO, EHLO, RSET, NOOP, VRFY and ETRN that are free; each one more is an error. Default: 100.
     pub junk_command_limit: u32,
-    /// Recipients that the backend refuses, or that do not exist; so many end the session. Default: 20.
+    /// Recipients that the backend refuses for good, or that do not exist; so many end the session. Default: 20.
     pub recipient_error_limit: u32,
 }
 
