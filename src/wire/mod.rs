@@ -144,15 +144,16 @@ where
 /// Ends a conversation: no more from us, and a short while to take in what the client has under way.
 ///
 /// A socket closed with unread input sends RST, and that RST can destroy a reply that is still on its way
-/// (RFC 9293 §3.6.1); so what comes is read and dropped, up to 2 seconds and 64 KiB.
+/// (RFC 9293 §3.6.1); so what comes is read and dropped, up to 2 seconds and 64 KiB. TLS ends with an alert
+/// (RFC 8446 §6.1), for which a client that takes nothing leaves no room: it has no longer for that.
 pub async fn close<S>(stream: &mut S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let drain = async {
+    let goodbye = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
         let mut dropped = 0;
         while dropped < LINGER_BYTES {
             match fill(stream, |_| {}).await {
@@ -162,7 +163,7 @@ where
         }
     };
     // Out of time is out of luck: the replies were sent long ago.
-    let _ = timeout(LINGER, drain).await;
+    let _ = timeout(LINGER, goodbye).await;
 }
 
 #[cfg(test)]
@@ -170,7 +171,7 @@ pub(crate) mod tests {
     use std::task::Waker;
 
     use rustix::net::RecvFlags;
-    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::io::{AsyncReadExt, BufWriter, duplex};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -243,6 +244,15 @@ pub(crate) mod tests {
         let (mut near, _far) = duplex(4);
         let error = send(&mut near, b"220 hello\r\n", Duration::from_secs(5)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// As TLS does, whose end is an alert that has to be written.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_not_waited_for_at_the_end() {
+        let (near, _far) = duplex(4);
+        let mut near = BufWriter::new(near);
+        near.write_all(b"an alert").await.unwrap();
+        timeout(Duration::from_secs(60), close(&mut near)).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
