@@ -224,19 +224,23 @@ pub(super) fn decimal(text: &str) -> Option<u64> {
     text.parse().ok().filter(|size| all_digits && *size <= i64::MAX.unsigned_abs())
 }
 
-/// Any line is a command or refused; what MAIL and RCPT replay is printable and means the same when it is read again.
+/// Any line is a command or refused; what MAIL and RCPT replay is printable and means the same when it is read again,
+/// also by one who takes every blank behind the path for the end of a parameter.
 #[cfg(any(test, fuzzing))]
 pub fn fuzz_command(data: &[u8]) {
+    let is_one_word = |parameter: &super::envelope::Parameter| !parameter.to_string().contains(words::BLANK);
     for syntax in [PathSyntax::Lenient, PathSyntax::Strict] {
         match Command::parse(data, syntax) {
             Ok(Command::Mail(mail)) => {
                 assert!(!mail.command.contains(char::is_control));
                 let again = Command::parse(mail.command.as_bytes(), PathSyntax::Strict);
+                assert!(mail.parameters.iter().all(is_one_word));
                 assert_eq!(again, Ok(Command::Mail(mail)));
             }
             Ok(Command::Rcpt(rcpt)) => {
                 assert!(!rcpt.command.contains(char::is_control));
                 let again = Command::parse(rcpt.command.as_bytes(), PathSyntax::Strict);
+                assert!(rcpt.parameters.iter().all(is_one_word));
                 assert_eq!(again, Ok(Command::Rcpt(rcpt)));
             }
             Ok(_) => {}
@@ -323,6 +327,12 @@ mod tests {
             ("RCPT", "501 5.5.4 Syntax: RCPT TO:<address>"),
             ("RCPT TO:<>", "501 5.1.3 Bad recipient address syntax"),
             ("RCPT TO:<a@b> =x", "555 5.5.4 Unsupported option: =x"),
+            (
+                "MAIL FROM:<a@b> AUTH=\"x RET=FULL ENVID=\"",
+                "555 5.5.4 Unsupported option: AUTH=\"x RET=FULL ENVID=\"",
+            ),
+            ("RCPT TO:<a@b> ORCPT=<x NOTIFY=NEVER", "555 5.5.4 Unsupported option: ORCPT=<x NOTIFY=NEVER"),
+            ("RCPT TO:<a@b> ORCPT=x\\ y", "555 5.5.4 Unsupported option: ORCPT=x\\ y"),
             ("DATA now", "501 5.5.4 Syntax: DATA"),
             ("RSET x", "501 5.5.4 Syntax: RSET"),
             ("VRFY", "501 5.5.4 Syntax: VRFY address [SMTPUTF8]"),
@@ -357,7 +367,7 @@ mod tests {
         fn what_is_replayed_means_the_same_and_holds_no_control_character(
             verb in prop::sample::select(vec!["MAIL FROM:", "RCPT TO:"]),
             path in "[a-c@.\"\\\\<>:,%!\t\r\n\u{0} ]{0,12}",
-            parameters in "( [A-Za-z0-9=+;\t\n-]{0,8}){0,3}",
+            parameters in "( [A-Za-z0-9=+;\"<>\\\\\t\n -]{0,8}){0,3}",
         ) {
             fuzz_command(format!("{verb}<{path}>{parameters}").as_bytes());
         }

@@ -73,7 +73,8 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// Reads `keyword[=value]` (RFC 5321 §4.1.2); `None` where the keyword is none.
+    /// Reads `keyword[=value]` (RFC 5321 §4.1.2); `None` where the keyword is none, or the value holds a blank. There is
+    /// no quoting in a value, so another server would read further parameters behind that blank.
     fn parse(word: &str) -> Option<Self> {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value.to_owned())),
@@ -81,7 +82,7 @@ impl Parameter {
         };
         let is_keyword = keyword.starts_with(|c: char| c.is_ascii_alphanumeric())
             && keyword.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !value.as_deref().unwrap_or_default().contains(char::is_control);
+            && !value.as_deref().unwrap_or_default().contains(|c: char| c == ' ' || c.is_control());
         is_keyword.then(|| Self { keyword: keyword.to_owned(), value })
     }
 
