@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::smtp::command::{Command, Verb};
 use crate::smtp::envelope::{Helo, Mail, Parameter, Protocol, Rcpt};
+use crate::smtp::excerpt::excerpt;
 use crate::smtp::reply::Reply;
 use crate::smtp::syntax::SyntaxError;
 use crate::tls::Starttls;
 
 use super::ehlo::{self, Place, Unusable};
 use super::errors::Class;
-use super::finding::{After, Finding, RefusedBy, excerpt};
+use super::finding::{After, Finding, RefusedBy};
 use super::session::{Fault, Session};
 use super::settings::Encryption;
 use super::step::{Awaited, ContentCommand, HandOver, Pending, Step, Waiting};

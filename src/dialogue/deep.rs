@@ -6,9 +6,10 @@
 use crate::allowlist::Test;
 use crate::screen::{Action, Consequence, Failure};
 use crate::smtp::command::Verb;
+use crate::smtp::excerpt::{MASK, excerpt};
 use crate::smtp::line::{Ending, Line};
 
-use super::finding::{Finding, excerpt};
+use super::finding::Finding;
 use super::session::{Offered, Session};
 use super::step::{Step, Waiting};
 use super::tables::Tables;
@@ -97,15 +98,15 @@ impl Session {
         waiting: Waiting<'_>,
     ) -> Option<Step> {
         if line.ending == Ending::BareLf && self.deep.watches(Test::BareNewline) {
-            let finding = Finding::BareNewline { line: excerpt(&line.text) };
+            let finding = Finding::BareNewline { line: self.told(&line.text, verb) };
             if let Some(step) = self.failed(&Failure::BareNewline, finding) {
                 return Some(step);
             }
         }
         if self.deep.watches(Test::NonSmtpCommand) && is_non_smtp(&line.text, &self.settings.tables) {
             let (word, rest) = first_word(&line.text);
-            let finding =
-                Finding::NonSmtpCommand { after: self.after, word: excerpt(word), rest: excerpt(rest) };
+            let (word, rest) = (self.told(word, verb), self.told(rest, verb));
+            let finding = Finding::NonSmtpCommand { after: self.after, word, rest };
             if let Some(step) = self.failed(&Failure::NonSmtpCommand, finding) {
                 return Some(step);
             }
@@ -125,9 +126,14 @@ impl Session {
         if !self.deep.watches(Test::Pipelining) {
             return None;
         }
-        let (verb, _) = first_word(&line.text);
-        let finding = Finding::Pipelining { verb: excerpt(verb), waiting: excerpt(waiting) };
+        let (word, _) = first_word(&line.text);
+        let finding = Finding::Pipelining { verb: self.told(word, verb), waiting: self.told(waiting, None) };
         self.failed(&Failure::Pipelining, finding)
+    }
+
+    /// What may be told of a line with `verb`, or of what stands behind the line at hand.
+    fn told(&self, text: &[u8], verb: Option<Verb>) -> Vec<u8> {
+        if self.confides && verb.is_none() { MASK.to_vec() } else { excerpt(text) }
     }
 
     /// A deep test was failed: tells of it once, and does what its action says.

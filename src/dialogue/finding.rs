@@ -8,11 +8,8 @@ use crate::screen::Action;
 use crate::smtp::envelope::Protocol;
 use crate::smtp::reply::Reply;
 
-/// How much of what a client sent is kept: postscreen's 100 bytes.
-pub const EXCERPT: usize = 100;
-
-/// Something worth telling. Texts of the client are raw and at most [`EXCERPT`] bytes: whoever shows them escapes
-/// them.
+/// Something worth telling. Texts of the client are [excerpts](crate::smtp::excerpt) and raw but for their passwords:
+/// whoever shows them escapes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// `NON-SMTP COMMAND`
@@ -180,9 +177,4 @@ pub struct Envelope {
     pub protocol: Protocol,
     /// What HELO or EHLO said.
     pub helo: Option<String>,
-}
-
-/// The first bytes of `text`.
-pub(super) fn excerpt(text: &[u8]) -> Vec<u8> {
-    text.get(..EXCERPT).unwrap_or(text).to_vec()
 }

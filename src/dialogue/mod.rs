@@ -27,7 +27,7 @@ mod settings;
 mod step;
 mod tables;
 
-pub use finding::{After, EXCERPT, Envelope, Finding, RefusedBy};
+pub use finding::{After, Envelope, Finding, RefusedBy};
 pub use session::{Peer, Session};
 pub use settings::{Auth, Encryption, ErrorSettings, Offer, Settings};
 pub use step::{Checked, ContentCommand, Passthrough, Pending, Released, Step, Waiting};

@@ -9,6 +9,7 @@ use crate::allowlist::Test;
 use crate::policy::{Cause, ClientNames, Decision, Judgement, List};
 use crate::screen::{Action, Screened};
 use crate::smtp::capability::Capabilities;
+use crate::smtp::excerpt::EXCERPT;
 use crate::smtp::line::LineBuffer;
 use crate::smtp::reply::Reply;
 use crate::tls::Starttls;

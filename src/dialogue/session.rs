@@ -47,6 +47,8 @@ pub struct Session {
     /// What every command is told, once the client list has refused the connection.
     pub(super) denied: Option<Reply>,
     pub(super) after: After,
+    /// The last verb was AUTH: what is none may be a password (RFC 4954 §4).
+    pub(super) confides: bool,
     /// Commands since a recipient was last accepted or put off, without those RCPTs that another limit counts.
     pub(super) commands: u32,
     pub(super) helo: Option<Arc<Helo>>,
@@ -126,6 +128,7 @@ impl Session {
             errors: Errors::new(settings.errors),
             denied: None,
             after: After::Connect,
+            confides: false,
             commands: 0,
             helo: None,
             protocol: Protocol::Smtp,
@@ -166,6 +169,7 @@ impl Session {
         let (word, _) = deep::first_word(&line.text);
         let verb = std::str::from_utf8(word).ok().and_then(Verb::of);
         self.at_hand = None;
+        self.confides = verb.map_or(self.confides, |verb| verb == Verb::Auth);
         if let Some(step) = self.deep_tests(line, verb, waiting) {
             return step;
         }

@@ -11,9 +11,10 @@ use crate::dialogue::{self, Envelope, RefusedBy};
 use crate::dns::Answer;
 use crate::policy::{Cause, Note, NoteKind};
 use crate::screen::{self, Listing};
+use crate::smtp::excerpt::EXCERPT;
 use crate::smtp::reply::Reply;
 
-use super::text::{Delay, EXCERPT, REPLY, escape, excerpt, printable, printable_up_to};
+use super::text::{Delay, REPLY, escape, excerpt, printable, printable_up_to};
 
 /// A line, and the Postfix program that would write it.
 #[derive(Clone, Debug, PartialEq, Eq)]

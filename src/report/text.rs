@@ -4,10 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use crate::smtp::excerpt::EXCERPT;
 use crate::smtp::line::is_plain;
-
-/// How much of what a client has sent a log line shows, in octets.
-pub(crate) const EXCERPT: usize = 100;
 
 /// How much of a name or an address a log line shows, in characters; RFC 5321 §4.5.3.1 allows no more.
 pub(crate) const NAME: usize = 256;

@@ -25,14 +25,12 @@ use super::finding::Finding;
 use super::score::Opinion;
 use crate::allowlist::Test;
 use crate::limits::Pressure;
+use crate::smtp::excerpt::excerpt;
 use crate::smtp::line::LineBuffer;
 use crate::wire;
 
 /// How much of an early talker is read; more waits in the kernel.
 const MAX_EARLY: usize = 4096;
-
-/// How much of it is told.
-const MAX_TEXT: usize = 100;
 
 /// With the pregreet test off, DNS lists are waited for; the resolver gives up long before this.
 const UNTIL_DNS_GIVES_UP: Duration = Duration::from_secs(60);
@@ -105,8 +103,7 @@ impl Screen {
                     Event::Read(_) if wait.silence == Silence::Over => Fate::GoOn,
                     Event::Read(count) => {
                         wait.silence = Silence::Over;
-                        let text = wait.input.as_slice();
-                        let text = text.get(..MAX_TEXT).unwrap_or(text).to_vec();
+                        let text = excerpt(wait.input.as_slice());
                         case.note(Finding::Pregreet { count, after: wait.start.elapsed(), text });
                         case.fail(&Failure::Pregreet, self.settings.greet_action)
                     }

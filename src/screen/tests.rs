@@ -259,6 +259,12 @@ async fn a_talker_is_read_up_to_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_password_that_came_early_is_told_nobody() {
+    let ending = Scene { speaks: Some((10, b"EHLO x\r\nAUTH PLAIN AGEAYg==\r\n")), ..scene("") }.play().await;
+    assert_eq!(ending.pregreet().unwrap().2, b"EHLO x\r\nAUTH PLAIN ***");
+}
+
+#[tokio::test(start_paused = true)]
 async fn hanging_up_is_no_crime() {
     let ending = Scene { hangs_up: Some(2000), ..scene("late.test") }.play().await;
     assert!(matches!(ending.verdict, Verdict::HungUp));

@@ -8,6 +8,7 @@ pub mod address;
 pub mod capability;
 pub mod command;
 pub mod envelope;
+pub mod excerpt;
 pub mod host;
 pub mod line;
 pub mod reply;
