@@ -25,7 +25,7 @@ pub enum Heard {
     },
     /// Nothing was learnt: DNS trouble, an error of the list, or no answer in time. Counts as not listed, for now.
     Nothing,
-    /// The list is suspended: it was not asked, and weighs nothing.
+    /// The list is suspended: it was not asked, weighs nothing, and may have known better.
     Suspended,
 }
 
@@ -63,8 +63,8 @@ impl<'a> Tally<'a> {
     }
 
     /// The score of what was heard; what was not heard counts as [`Heard::Nothing`]. Silence counts in the client's
-    /// favour: with an allowlist silent that could outweigh the listings, it is not listed. So a verdict of
-    /// "listed" stands, whatever else arrives.
+    /// favour: with an allowlist silent or suspended that could outweigh the listings, it is not listed. So a verdict
+    /// of "listed" stands, whatever else arrives.
     pub fn score(&self, limits: &Limits) -> Score {
         let (mut total, mut in_favour, mut answered) = (0, 0, false);
         let (mut hits, mut unanswered, mut ttls) = (Vec::new(), Vec::new(), Vec::new());
@@ -72,7 +72,13 @@ impl<'a> Tally<'a> {
         for (index, (list, heard)) in self.lists.iter().zip(&self.heard).enumerate() {
             answered |= matches!(heard, Heard::Listed { .. } | Heard::NotListed { .. });
             match heard {
-                Heard::Suspended => {}
+                Heard::Suspended => {
+                    in_favour += list.lowest();
+                    // The list may be back, and list the client, before any answer of the others has expired.
+                    if list.blames() {
+                        ttls.push(limits.min_ttl);
+                    }
+                }
                 Heard::Nothing => {
                     unanswered.push(Arc::clone(list.name()));
                     in_favour += list.lowest();
@@ -103,7 +109,7 @@ impl<'a> Tally<'a> {
             Some((_, name)) if total + in_favour >= limits.threshold => {
                 Opinion::Listed { by: Arc::clone(name) }
             }
-            _ if !unanswered.is_empty() || !answered => Opinion::Unknown,
+            _ if !unanswered.is_empty() || !answered || total >= limits.threshold => Opinion::Unknown,
             _ if limits.allowlist_threshold.is_some_and(|limit| total <= limit) => Opinion::Trusted,
             _ => Opinion::Clear,
         };
@@ -162,9 +168,9 @@ pub enum Opinion {
         /// The list's name, as clients may see it.
         by: Arc<str>,
     },
-    /// It stays below, and every list has answered: the test is passed.
+    /// It stays below, and every list in use has answered: the test is passed.
     Clear,
-    /// It is low enough to skip the other tests, and every list has answered.
+    /// It is low enough to skip the other tests, and every list in use has answered.
     Trusted,
     /// Not every list has answered, or none is in use, and what was heard does not suffice: the client goes on, and
     /// is asked about again next time.
@@ -250,8 +256,12 @@ mod tests {
             ("a.test*3 w.test*-2", 1, "2@1 ?", 3, listed("a.test")),
             ("a.test*3 w.test*-2", 2, "2@1 ?", 3, Opinion::Unknown),
             ("a.test b.test", 1, "", 0, Opinion::Unknown),
-            // A suspended list weighs nothing; with all of them out, nothing was learnt.
+            // A suspended list weighs nothing, but nobody is listed whom it might have outweighed. With all of them out,
+            // nothing was learnt.
             ("a.test b.test", 1, "- x", 0, Opinion::Clear),
+            ("a.test*3 w.test*-2", 3, "2@1 x", 3, Opinion::Unknown),
+            ("a.test*3 w.test*-2", 1, "2@1 x", 3, listed("a.test")),
+            ("a.test w.test*-1", 1, "- x", 0, Opinion::Clear),
             ("a.test b.test", 1, "x x", 0, Opinion::Unknown),
             ("a.test*0", 1, "2@1", 0, Opinion::Clear),
         ] {
@@ -277,6 +287,9 @@ mod tests {
             ("a.test w.test*-1", "-@600 -@90", 600),
             ("a.test w.test*-1", "-@600 2@90", 90),
             ("w.test*-1", "-@900", 60),
+            // A suspended list may be back at any time; what it would have said in favour is not missed.
+            ("a.test b.test", "-@600 x", 60),
+            ("a.test w.test*-1", "-@600 x", 600),
         ] {
             let score = score(sites, 2, answers);
             assert_eq!(score.ttl, Some(Duration::from_secs(ttl)), "{sites}: {answers}");
@@ -329,7 +342,7 @@ mod tests {
         }
 
         #[test]
-        fn silence_never_lists_a_client_and_never_earns_a_pass(
+        fn no_fault_of_a_list_lists_a_client_and_silence_earns_no_pass(
             said in prop::collection::vec(any_heard(), 4), silent in 0..4usize, threshold in 1..6i64,
         ) {
             let lists = lists(SITES);
@@ -339,6 +352,8 @@ mod tests {
                 tally.hear(index, said);
             }
             let before = tally.score(&limits);
+            tally.hear(silent, Heard::Suspended);
+            prop_assert!(!tally.score(&limits).is_listed() || before.is_listed());
             tally.hear(silent, Heard::Nothing);
             let after = tally.score(&limits);
             prop_assert!(!after.is_listed() || before.is_listed());
