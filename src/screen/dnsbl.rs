@@ -14,16 +14,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::action::Action;
+use super::health::Health;
 use super::list::{Listing, list_query};
 use super::lists::Lists;
 use super::score::{Heard, Limits, Score, Tally};
 use super::site::Site;
 use super::statistics::{self, Alarm, ListStatistics, Overlaps, Watch};
-use crate::dns::{Answer, Resolver};
+use crate::dns::{Answer, Resolver, Trouble};
 use crate::table::{LoadError, Table};
+
+/// How long an answer may wait for the first check-up of its list: no longer than it may take to come itself.
+const FIRST_CHECKUP: Duration = Duration::from_secs(5);
 
 /// Which lists are asked, and what their answers lead to.
 #[derive(Clone, Debug)]
@@ -170,10 +174,20 @@ impl Dnsbl {
         })
     }
 
-    /// Takes over what `before` knows of the lists that both have.
+    /// Lets what lists say count once they have been tested, where that is done at all.
+    pub(super) fn test_first(&self) {
+        if !self.self_test_interval.is_zero() {
+            self.watches.iter().for_each(|watch| watch.test_first());
+        }
+    }
+
+    /// Takes over what `before` knows of the lists that both have. Where none is tested, none would ever leave a
+    /// suspension, so such a list begins anew.
     pub(super) fn inherit(&mut self, before: &Self) {
+        let is_tested = !self.self_test_interval.is_zero();
         for watch in &mut self.watches {
-            if let Some(known) = before.watches.iter().find(|known| known.domain == watch.domain) {
+            let known = before.watches.iter().find(|known| known.domain == watch.domain);
+            if let Some(known) = known.filter(|known| is_tested || known.health().counts()) {
                 *watch = Arc::clone(known);
             }
         }
@@ -184,9 +198,10 @@ impl Dnsbl {
         let mut tally = Tally::new(&self.lists);
         let mut pending = Vec::new();
         for (index, watch) in self.watches.iter().enumerate() {
-            match watch.health().ailment() {
-                Some(_) => tally.hear(index, Heard::Suspended),
-                None => pending.push(Pending { index, lookup: Box::pin(self.ask(index, client)) }),
+            if watch.is_suspended() {
+                tally.hear(index, Heard::Suspended);
+            } else {
+                pending.push(Pending { index, lookup: Box::pin(self.ask(index, client)) });
             }
         }
         Lookups { dnsbl: self, client, tally, pending }
@@ -207,10 +222,18 @@ impl Dnsbl {
         let start = Instant::now();
         // Named first, or the name asked for would be kept while the answer is awaited.
         let lookup = self.resolver.a(&list_query(client, &watch.domain));
-        let answer = lookup.await;
+        let mut answer = lookup.await;
         let took = start.elapsed();
         if watch.answered(&answer, took) == Alarm::Raised {
             self.alarm.notify_one();
+        }
+        // A list that is dead may list the world, and says so before the check-up can say what it is.
+        if watch.health() == Health::Untested && !matches!(answer, Answer::Temporary(_)) {
+            // Boxed: that is so only for a moment after the start.
+            let tested = Box::pin(timeout_at(start + FIRST_CHECKUP, watch.tested()));
+            if tested.await.is_err() {
+                answer = Answer::Temporary(Trouble::Timeout);
+            }
         }
         (answer, took)
     }
@@ -247,7 +270,8 @@ impl Lookups<'_> {
         });
         let Some((at, answer, took)) = arrived else { return Poll::Pending };
         let index = self.pending.swap_remove(at).index;
-        self.tally.hear(index, heard(&answer));
+        let is_suspended = self.dnsbl.watches.get(index).is_some_and(|watch| watch.is_suspended());
+        self.tally.hear(index, if is_suspended { Heard::Suspended } else { heard(&answer) });
         let list = self.dnsbl.lists.iter().nth(index);
         Poll::Ready(list.map(|list| Reply { list: Arc::clone(list.name()), answer, took }))
     }

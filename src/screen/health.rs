@@ -55,6 +55,8 @@ impl fmt::Display for Ailment {
 /// A list's state of health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
+    /// No check-up has ended yet: what it says is heard when one has.
+    Untested,
     /// It counts. `unclear` check-ups in a row brought nothing.
     Working { unclear: u8 },
     /// It weighs nothing. `good` check-ups in a row were good.
@@ -69,7 +71,7 @@ pub(super) enum Change {
 }
 
 impl Default for Health {
-    /// A list counts until a check-up says otherwise.
+    /// A list counts until a check-up says otherwise: nobody need run any.
     fn default() -> Self {
         Self::Working { unclear: 0 }
     }
@@ -80,6 +82,7 @@ impl Health {
     pub(super) fn after(self, checkup: Checkup) -> (Self, Option<Change>) {
         let suspended = |because| (Self::Suspended { because, good: 0 }, Some(Change::Suspended(because)));
         match (self, checkup) {
+            (Self::Untested, checkup) => Self::default().after(checkup),
             (Self::Working { .. }, Checkup::Good) => (Self::default(), None),
             (Self::Working { .. }, Checkup::Bad(ailment)) => suspended(ailment),
             (Self::Working { unclear }, Checkup::Unclear(trouble)) => match unclear + 1 {
@@ -100,9 +103,14 @@ impl Health {
     /// Why the list is suspended, if it is.
     pub(super) fn ailment(self) -> Option<Ailment> {
         match self {
-            Self::Working { .. } => None,
+            Self::Untested | Self::Working { .. } => None,
             Self::Suspended { because, .. } => Some(because),
         }
+    }
+
+    /// Whether its answers count now.
+    pub(super) fn counts(self) -> bool {
+        matches!(self, Self::Working { .. })
     }
 
     /// Whether the next check-up should come soon.

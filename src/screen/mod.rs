@@ -131,8 +131,17 @@ impl Screen {
         })
     }
 
+    /// Lets no answer of a DNS list count before its first check-up, for whoever
+    /// [runs them](Self::run_self_tests): one that has died would refuse everybody until then.
+    #[must_use]
+    pub fn testing_first(self) -> Self {
+        self.dnsbl.test_first();
+        self
+    }
+
     /// Takes over the health and the counters of the lists that `before` asked too, and the clients that are to be
-    /// asked about again, so that a reload neither believes a dead list again nor begins to count anew.
+    /// asked about again, so that a reload neither believes a dead list again nor forgets what a list was good for. How
+    /// often lists knew the same client is counted anew: that is of one set of lists.
     #[must_use]
     pub fn succeeding(mut self, before: &Self) -> Self {
         self.dnsbl.inherit(&before.dnsbl);
@@ -254,7 +263,7 @@ impl Screen {
         lookups.conclude()
     }
 
-    /// Tests each DNS list once. A start that waits for this does not begin with a list that is dead.
+    /// Tests each DNS list once. Whoever waits for this believes no list that is dead.
     pub async fn self_test(&self) {
         self.dnsbl.self_test().await;
     }

@@ -206,6 +206,41 @@ mod tests {
         assert!(is_listed(&dnsbl).await);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_a_list_says_counts_once_it_has_been_tested() {
+        let fair =
+            "2.0.0.127.bl.test A 127.0.0.2\n99.2.0.192.bl.test A 127.0.0.2\n1.0.0.127.bl.test A DELAY 700";
+        let world = "*.bl.test A 127.0.0.2\n1.0.0.127.bl.test A 127.0.0.2\n1.0.0.127.bl.test A DELAY 700";
+        for (zone, lists) in [(fair, true), (world, false)] {
+            let zone = Zone::parse(zone).unwrap();
+            let first = dnsbl("bl.test", Resolver::from_zone(zone.clone()));
+            first.test_first();
+            assert!(!is_listed(&first).await, "nobody tests it, and nobody waits for ever: {zone:?}");
+            let (listed, ()) = tokio::join!(is_listed(&first), first.self_test());
+            assert_eq!(listed, lists, "{zone:?}");
+
+            let mut untested = dnsbl("bl.test", Resolver::from_zone(zone));
+            untested.self_test_interval = Duration::ZERO;
+            untested.test_first();
+            assert!(is_listed(&untested).await, "no test is to come");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_suspension_outlives_a_reload_unless_nobody_would_end_it() {
+        let zone = Zone::parse("99.2.0.192.bl.test A 127.0.0.2").unwrap();
+        let before = dnsbl("bl.test", Resolver::from_zone(zone.clone()));
+        before.self_test().await;
+        let mut after = dnsbl("bl.test", Resolver::from_zone(zone));
+        after.inherit(&before);
+        assert_eq!(ailments(&after), [Some(Ailment::ListsNobody)]);
+        after = dnsbl("bl.test", after.resolver.clone());
+        after.self_test_interval = Duration::ZERO;
+        after.inherit(&before);
+        assert_eq!(ailments(&after), [None]);
+        assert!(is_listed(&after).await);
+    }
+
     #[tokio::test]
     async fn one_client_is_asked_about_once_however_often_it_comes() {
         let zone = Zone::parse("99.2.0.192.bl.test A 127.0.0.2\n*.bl.test ANY DELAY 50").unwrap();

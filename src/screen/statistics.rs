@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::health::{Ailment, Change, Checkup, Health};
 use super::list::{Listing, Malfunction};
@@ -50,7 +50,7 @@ pub struct Overlap {
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) domain: String,
-    health: Mutex<Health>,
+    health: watch::Sender<Health>,
     /// Faults since the last answer that made sense.
     faults: AtomicU64,
     lookups: Outcomes,
@@ -72,7 +72,7 @@ impl Watch {
     pub(super) fn new(list: &List) -> Self {
         Self {
             domain: list.domain().to_owned(),
-            health: Mutex::default(),
+            health: watch::Sender::default(),
             faults: AtomicU64::default(),
             lookups: Outcomes::default(),
             malfunctions: Default::default(),
@@ -83,13 +83,27 @@ impl Watch {
     }
 
     pub(super) fn health(&self) -> Health {
-        *self.health.lock()
+        *self.health.borrow()
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.health().ailment().is_some()
+    }
+
+    /// Whoever asks has it tested, and hears it when that is [done](Self::tested).
+    pub(super) fn test_first(&self) {
+        self.health.send_replace(Health::Untested);
+    }
+
+    /// Waits for the first check-up, whatever that finds.
+    pub(super) async fn tested(&self) {
+        // Who sends is `self`, and still there.
+        let _ = self.health.subscribe().wait_for(|health| *health != Health::Untested).await;
     }
 
     pub(super) fn check_up(&self, checkup: Checkup) -> Option<Change> {
-        let mut health = self.health.lock();
-        let (after, change) = health.after(checkup);
-        *health = after;
+        let mut change = None;
+        self.health.send_modify(|health| (*health, change) = health.after(checkup));
         change
     }
 

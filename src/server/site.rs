@@ -54,7 +54,7 @@ pub(super) fn build(
         }
         _ => resolver(config).map_err(|fault| vec![fault])?,
     };
-    let screen = screen(config, resolver.clone());
+    let screen = screen(config, resolver.clone()).map(Screen::testing_first);
     let policy = policy(config, resolver.clone());
     let tls = tls(config, before.and_then(|before| before.site.tls.as_ref()));
     let (screen, policy, tls) = match (screen, policy, tls) {
