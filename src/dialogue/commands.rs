@@ -135,8 +135,8 @@ impl Session {
     /// so there a refusal ends the session.
     fn content_command(&mut self, command: ContentCommand, after: After) -> Step {
         let verb = command.verb();
-        if verb == Verb::Bdat && !self.offers_chunking() {
-            return self.client_error(after, Reply::new(521, "5.5.1 Error: command not implemented"));
+        if let Some(reply) = self.out_of_order(verb) {
+            return self.client_error(after, reply);
         }
         if self.accepted() == 0 {
             return self.no_recipient(verb, after);
@@ -276,10 +276,15 @@ impl Session {
     fn out_of_order(&self, verb: Verb) -> Option<Reply> {
         let needs_helo = self.settings.helo_required && self.helo.is_none() && !self.observes();
         let in_transaction = self.transaction.is_some();
+        let is_chunked = self.transaction.as_ref().is_some_and(|transaction| transaction.chunked);
         match verb {
             Verb::Mail if needs_helo => Some(need_helo()),
             Verb::Mail if in_transaction => Some(Reply::new(503, "5.5.1 Error: nested MAIL command")),
             Verb::Rcpt if !in_transaction => Some(need_mail()),
+            // RFC 3030 §2. Behind one of these Exim takes nothing but RSET, and the next chunk for commands.
+            Verb::Rcpt | Verb::Data if is_chunked => {
+                Some(Reply::new(503, format!("5.5.1 Error: {} after BDAT", verb.as_str())))
+            }
             Verb::Etrn if needs_helo => Some(Reply::new(503, "Error: send HELO/EHLO first")),
             Verb::Etrn if in_transaction => Some(Reply::new(503, "Error: MAIL transaction in progress")),
             Verb::Vrfy if self.settings.disable_vrfy_command => {

@@ -116,6 +116,7 @@ impl Session {
             Awaited::Data(command) => {
                 let Some(transaction) = &mut self.transaction else { return self.say(no_transaction()) };
                 merge(&mut transaction.effects, effects);
+                transaction.chunked |= command.verb() == Verb::Bdat;
                 let effects = transaction.effects.clone();
                 Step::Relay(Released { command, transaction: transaction.number, effects })
             }

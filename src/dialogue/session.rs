@@ -80,6 +80,8 @@ pub(super) enum Offered {
 pub(super) struct Transaction {
     pub(super) number: u64,
     pub(super) mail: Arc<Mail>,
+    /// Whether a chunk of its content was sent.
+    pub(super) chunked: bool,
     /// Recipients that the backend has accepted, and the last of them.
     pub(super) accepted: usize,
     pub(super) last: Option<Arc<Rcpt>>,
@@ -115,7 +117,8 @@ impl Fault {
 
 impl Transaction {
     pub(super) fn new(number: u64, mail: Arc<Mail>, effects: Effects) -> Self {
-        Self { number, mail, accepted: 0, last: None, put_off: 0, overshoot: 0, fault: None, effects }
+        let (chunked, last, fault) = (false, None, None);
+        Self { number, mail, chunked, accepted: 0, last, put_off: 0, overshoot: 0, fault, effects }
     }
 }
 

@@ -43,8 +43,10 @@ pub struct Backend {
     /// Whether a MAIL was said, even in vain, of which the server may remember something: Postfix holds the SIZE of one
     /// that it refused against the next.
     pub(super) needs_rset: bool,
-    /// The transaction to which the server was told what the lists add.
+    /// The transaction in which the content was begun, with the header lines that the lists add.
     pub(super) told: Option<u64>,
+    /// How many of the recipients that the lists add were named in the transaction that is open.
+    pub(super) named: usize,
     /// A greeting that was read here, and that the client is to hear.
     unheard: Option<Reply>,
     /// Its place at the server, if it is there for a client.
@@ -104,7 +106,7 @@ impl Backend {
         conversation: Conversation,
     ) -> Box<Self> {
         let (helo, transaction, needs_rset, told, unheard) = (None, None, false, None, None);
-        let (pipelines, place) = (false, None);
+        let (pipelines, named, place) = (false, 0, None);
         Box::new(Self {
             server,
             conversation,
@@ -114,6 +116,7 @@ impl Backend {
             transaction,
             needs_rset,
             told,
+            named,
             unheard,
             place,
         })
@@ -169,7 +172,7 @@ impl Backend {
         if !is_done(&said) {
             return Ok(said);
         }
-        self.transaction = Some(checked.transaction());
+        (self.transaction, self.named) = (Some(checked.transaction()), 0);
         match answer {
             Some(answer) => Ok(answer),
             None => self.ask(Phase::Envelope, rcpt).await,

@@ -94,15 +94,16 @@ impl Backend {
         Ok(reply)
     }
 
-    /// Names the recipients that the lists add, and returns the header lines: once the server has taken both, neither
-    /// is told again in the transaction.
+    /// Names the recipients that the lists add, each once, and returns the header lines, until the server has taken
+    /// them. Behind a first chunk it takes no recipient any more.
     async fn header(&mut self, released: &Released) -> Outcome<String> {
         if self.told == Some(released.transaction()) {
             return Ok(String::new());
         }
         let effects = released.effects();
-        for address in &effects.bcc {
+        for address in effects.bcc.iter().skip(self.named) {
             Box::pin(self.bcc(address)).await?;
+            self.named += 1;
         }
         Ok(effects.prepend.iter().map(|line| printable(line) + "\r\n").collect())
     }
@@ -134,11 +135,8 @@ impl Backend {
     /// Sends the header as a chunk of its own, whose reply the client has not asked for (RFC 3030 §2). If it is
     /// refused, so is the client's chunk behind it.
     async fn chunk(&mut self, header: &str) -> Outcome<()> {
-        if header.is_empty() {
-            return Ok(());
-        }
         let chunk = format!("BDAT {}", header.len());
-        if is_done(&self.ask_with(Phase::Envelope, &chunk, header.as_bytes()).await?) {
+        if header.is_empty() || is_done(&self.ask_with(Phase::Envelope, &chunk, header.as_bytes()).await?) {
             self.told = self.transaction;
         }
         Ok(())

@@ -3,7 +3,8 @@
 use tokio::io::AsyncReadExt;
 
 use super::rig::{Client, GOOD, Server, ends, handoff, id, settings};
-use crate::handoff::{Backends, Identity, Phase, Proof, Ready, Settings, Trouble};
+use crate::dialogue::Step;
+use crate::handoff::{Backends, Begun, Identity, Phase, Proof, Ready, Settings, Trouble};
 use crate::policy::{Effects, NameStatus, Names, TlsFacts};
 use crate::proxy_protocol::{Header, Origin, Parsed, Tlv, parse};
 use crate::screen::Passed;
@@ -165,6 +166,74 @@ async fn what_the_lists_prepend_is_a_chunk_of_its_own_before_the_clients() {
     assert_eq!(ready.to_backend, b"BDAT 5 LAST\r\nhello");
     assert_eq!(ready.to_client, b"");
     drop(ready);
+    server.done().await;
+}
+
+/// RFC 3030 §2. Exim takes a chunk for commands once it has heard a RCPT behind another.
+#[tokio::test]
+async fn behind_a_chunk_a_server_hears_of_no_recipient() {
+    let chunks = "
+        < RCPT TO:<archive@x>
+        > 250 2.1.5 ok
+        < BDAT 5
+        > 250 2.0.0 5 bytes
+        < BDAT 0 LAST
+        > 250 2.0.0 queued
+        < QUIT
+        ";
+    let server = Server::start(&[&[GOOD, chunks].concat()]).await;
+    let mut client = Client::with(Effects { prepend: vec![], bcc: vec!["archive@x".into()] });
+    client.say("EHLO client.example");
+    client.mail("a@b");
+    let mut handoff = handoff(&settings(&[&server]));
+    client.asks(&mut handoff, "one@x").await;
+    for (line, said) in [("BDAT 5", "250 2.0.0 5 bytes"), ("BDAT 0 LAST", "250 2.0.0 queued")] {
+        let released = client.content(line);
+        assert!(matches!(handoff.begin(&released).await, Ok(Begun::Go(None))));
+        let reply = handoff.end(released.command(), settings(&[]).command_timeout).await.unwrap();
+        assert_eq!(reply.to_string(), said);
+    }
+    drop(handoff);
+    server.done().await;
+}
+
+#[tokio::test]
+async fn behind_a_chunk_a_client_names_no_recipient() {
+    for line in ["RCPT TO:<two@x>", "DATA"] {
+        let server = Server::start(&[GOOD]).await;
+        let mut handoff = handoff(&settings(&[&server]));
+        let mut client = Client::new();
+        client.mail("a@b");
+        client.asks(&mut handoff, "one@x").await;
+        client.content("BDAT 5");
+        let step = client.say(line);
+        assert!(matches!(&step, Step::Close { replies, .. } if replies[0].code() == 503), "{line}: {step:?}");
+    }
+}
+
+/// What the lists add to the envelope is named once, also for a client that asks for DATA again.
+#[tokio::test]
+async fn behind_a_refused_data_the_next_names_what_is_new() {
+    let data = "
+        < RCPT TO:<archive@x>
+        > 250 2.1.5 ok
+        < DATA
+        > 450 4.2.0 not now
+        < DATA
+        > 354 go
+        < X-One: 1
+        .
+        ";
+    let server = Server::start(&[&[GOOD, data].concat()]).await;
+    let effects = Effects { prepend: vec!["X-One: 1".into()], bcc: vec!["archive@x".into()] };
+    let mut client = Client::with(effects);
+    client.say("EHLO client.example");
+    client.mail("a@b");
+    let mut handoff = handoff(&settings(&[&server]));
+    client.asks(&mut handoff, "one@x").await;
+    assert!(matches!(handoff.begin(&client.content("DATA")).await, Ok(Begun::Refused(_))));
+    assert!(matches!(handoff.begin(&client.content("DATA")).await, Ok(Begun::Go(Some(_)))));
+    drop(handoff);
     server.done().await;
 }
 
