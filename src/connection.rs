@@ -36,7 +36,7 @@ use crate::limits::{self, Pressure, Seat, State};
 use crate::policy::{ClientNames, Names, Policy};
 use crate::proxy_protocol::{self, Header, Origin, Parsed};
 use crate::rate::{self, Rates};
-use crate::relay::{self, Early};
+use crate::relay::{self, Early, Inspect};
 use crate::report::{HandOff, Outcome, Report};
 use crate::screen::{Access, Candidate, Passed, Screen, Screened, Verdict, is_gateway_like};
 use crate::smtp::line::LineBuffer;
@@ -225,6 +225,11 @@ impl<'a> Visit<'a> {
         'a: 'p,
     {
         match verdict {
+            // The server takes it for this host, so nothing may get there that was not looked at.
+            Verdict::Forward(passed) if self.inspects() && !self.site.backends.know_clients() => {
+                let permitted = self.site.screen.permitted(passed);
+                Box::pin(self.converse(permitted, presence, place))
+            }
             Verdict::Forward(passed) => Box::pin(self.forward(passed)),
             Verdict::Converse(screened) => Box::pin(self.converse(screened, presence, place)),
             Verdict::Refuse(reply) => Box::pin(async {
@@ -353,6 +358,11 @@ impl<'a> Visit<'a> {
         Some(names.of(self.client(), &self.site.resolver).await)
     }
 
+    /// Whether every transaction is looked at, not only the first.
+    fn inspects(&self) -> bool {
+        self.site.relay.inspect == Inspect::Transaction
+    }
+
     fn client(&self) -> IpAddr {
         self.report.ends().client.ip()
     }
@@ -406,6 +416,9 @@ async fn read(stream: &mut Stream, input: &mut LineBuffer) -> Result<(), Ended> 
 
 /// Notes for next time what the client has passed, or that it has failed.
 fn remember(presence: &mut Presence, client: IpAddr, session: &Session, screen: &Screen) {
+    if session.screened().permitted() {
+        return;
+    }
     if session.has_failed() {
         return presence.revoke();
     }

@@ -193,6 +193,27 @@ fn what_only_looks_like_an_end_is_refused_or_noted() {
     prescreen.one_outcome_for_each_of(1);
 }
 
+/// It is taken for this host, too, so its messages are looked at like all others; lists and tests are not for it.
+#[test]
+fn a_permanently_permitted_client_is_talked_to_all_the_same() {
+    let prescreen = config()
+        .set("mynetworks", "['127.0.0.129/32']")
+        .set("screen.greet_wait", "'1h'")
+        .set("restrictions.client", "'reject'")
+        .start();
+    let mut talk = Talk::connect(client(129), prescreen.smtp);
+    assert!(!talk.expect("220 ").text().contains("Postfix"), "{}", talk.record());
+    talk.ask("EHLO localhost", "250 ");
+    send(&mut talk, "permitted-one");
+    up_to_data(&mut talk, "permitted-smuggled");
+    talk.send(b"Subject: x\r\n\r\nhello\n.\r\nMAIL FROM:<evil@example.com>\r\n.\r\n");
+    talk.expect("521 5.5.2 ");
+    assert!(talk.closed().is_empty(), "{}", talk.record());
+    POSTFIX.mailbox.await_messages("permitted-one", 1);
+    prescreen.one_outcome_for_each_of(1);
+    assert!(POSTFIX.mailbox.messages("permitted-smuggled").is_empty());
+}
+
 #[test]
 fn a_server_that_refuses_xclient_is_an_alarm_and_never_spoken_to_without() {
     // Postfix offers XCLIENT to nobody.

@@ -13,7 +13,6 @@ use crate::handoff::{Handoff, Unavailable};
 use crate::limits::State;
 use crate::policy::{Carry, ClientNames, Judgement, Trace};
 use crate::rate;
-use crate::relay::Inspect;
 use crate::report::HandOff;
 use crate::screen::Mode;
 use crate::smtp::line::{Line, LineBuffer, TooLong};
@@ -73,7 +72,7 @@ impl<'a> Visit<'a> {
                     carry.secured();
                     self.next(session, drained.as_mut(), &mut alarm).await?
                 }
-                Step::Relay(released) if site.relay.inspect == Inspect::Transaction => {
+                Step::Relay(released) if self.inspects() => {
                     Box::pin(self.message(session, handoff, &released)).await?
                 }
                 Step::Relay(released) => return Ok((self, Talked::Released(released))),
@@ -92,7 +91,8 @@ impl<'a> Visit<'a> {
         if self.input.as_slice().contains(&b'\n') { Then::More } else { Then::Listen }
     }
 
-    /// What the restriction lists say of a command, and before them the rates.
+    /// What the restriction lists say of a command, and before them the rates; a client that is permanently permitted
+    /// meets neither.
     async fn judged(
         &mut self,
         session: &mut Session,
@@ -100,6 +100,9 @@ impl<'a> Visit<'a> {
         place: &rate::Connection,
         carry: &mut Carry,
     ) -> Step {
+        if session.screened().permitted() {
+            return session.decided(pending, Judgement::default());
+        }
         let (site, stage) = (self.site, pending.stage());
         if let Err(exceeded) = self.within_rates(place, stage).await {
             if site.dialogue.mode == Mode::Enforce {

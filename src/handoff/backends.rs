@@ -92,6 +92,11 @@ impl Backends {
         self.servers.iter().any(|server| server.health() == Health::Up)
     }
 
+    /// Whether a server is told who the client is; else it takes every client for this host.
+    pub fn know_clients(&self) -> bool {
+        self.settings.identity != Identity::None
+    }
+
     /// Whether a server is told the client's names, so that somebody must look them up.
     pub fn wants_names(&self) -> bool {
         self.settings.identity == Identity::Xclient

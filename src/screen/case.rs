@@ -125,6 +125,7 @@ impl<'a> Case<'a> {
             teased: self.teased,
             history: if is_old { History::Old } else { History::New },
             failed: self.failed,
+            permitted: false,
             settings: Arc::clone(settings),
         }
     }

@@ -249,8 +249,14 @@ impl Screen {
             teased: false,
             history: History::Old,
             failed: true,
+            permitted: false,
             settings: Arc::clone(&self.settings),
         }
+    }
+
+    /// A client that is permanently permitted, and yet to be talked to here: nothing is tested, nothing to be earned.
+    pub fn permitted(&self, _: Passed) -> Screened {
+        Screened { permitted: true, ..self.health_check() }
     }
 
     /// Asks the DNS lists about a client that is on the allowlist already: what passed may have been listed since.

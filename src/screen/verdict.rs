@@ -37,6 +37,7 @@ pub struct Screened {
     pub(super) teased: bool,
     pub(super) history: History,
     pub(super) failed: bool,
+    pub(super) permitted: bool,
     pub(super) settings: Arc<Settings>,
 }
 
@@ -88,6 +89,11 @@ impl Screened {
         self.failed
     }
 
+    /// Whether the permanent access list permits the client: no restriction holds for it, and it earns nothing.
+    pub fn permitted(&self) -> bool {
+        self.permitted
+    }
+
     /// What the allowlist shall hold from now on: `passed` are the deep tests that were passed in the dialogue. To be
     /// asked only if none was failed there. `None` if the client failed before: nothing is earned then.
     pub fn earned(&self, passed: &[Test], now: SystemTime) -> Option<Record> {
@@ -118,6 +124,7 @@ impl Screened {
     pub(crate) fn for_test(standing: Option<Reply>, deep: Vec<(Test, Action)>, teased: bool) -> Self {
         let failed = standing.is_some();
         let (record, history, settings) = (Record::default(), History::New, Arc::default());
-        Self { standing, record, deep, proven: Vec::new(), teased, history, failed, settings }
+        let (proven, permitted) = (Vec::new(), false);
+        Self { standing, record, deep, proven, teased, history, failed, permitted, settings }
     }
 }

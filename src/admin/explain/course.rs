@@ -9,7 +9,7 @@ use super::Case;
 /// How a case goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Course {
-    /// The permanent access list permits the client: the backend greets it, and nothing is judged here.
+    /// The permanent access list permits the client: nothing is judged here.
     Forwarded,
     /// The client talks with us; again, where the end of a session left recipients behind.
     Talked(Vec<Conversation>),

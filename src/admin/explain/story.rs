@@ -249,7 +249,7 @@ impl Story {
 
 fn why(ruling: &Ruling<'_>, course: &Course) -> String {
     if *course == Course::Forwarded {
-        return "by the access list: the backend greets it, and nothing is judged here".to_owned();
+        return "by the access list: nothing is judged here".to_owned();
     }
     let refusal = ruling.decisive().and_then(|exchange| exchange.refusal.as_ref());
     match (refusal, ruling.verdict()) {
