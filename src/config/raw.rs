@@ -50,7 +50,7 @@ impl Raw {
     pub(super) fn discreet(&self, said: String) -> String {
         match (&self.place, &self.form) {
             (Place::Secret { .. }, Form::Text(text)) if !text.trim().is_empty() => {
-                said.replace(text.trim(), "…")
+                without_words_of(text.trim(), &said)
             }
             _ => said,
         }
@@ -105,6 +105,18 @@ pub(super) enum Split {
     Words,
     /// At commas alone: the items hold spaces.
     Commas,
+}
+
+/// What is said, without the words of a secret, and without what stands in backquotes and is a part of it.
+fn without_words_of(secret: &str, said: &str) -> String {
+    // A shorter word says nothing, and is a part of many others.
+    let mut hidden: Vec<_> = words(secret).filter(|word| word.len() >= 6).collect();
+    hidden.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
+    let said = hidden.iter().fold(said.replace(secret, "…"), |said, word| said.replace(word, "…"));
+    let is_quoted = |index: usize| index % 2 == 1;
+    let parts = said.split('`').enumerate();
+    let parts = parts.map(|(at, part)| if is_quoted(at) && secret.contains(part) { "…" } else { part });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// A URL that holds a password without it.

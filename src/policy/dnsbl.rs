@@ -22,6 +22,14 @@ pub(super) struct DnsList {
     domain: String,
     filter: Option<ListFilter>,
     text: String,
+    /// What others may see in place of the domain: it may hold a customer's key.
+    shown: String,
+}
+
+/// A name to ask a list for, and how it may be written down.
+struct Question {
+    asked: String,
+    shown: String,
 }
 
 /// What a list says.
@@ -47,31 +55,59 @@ impl FromStr for DnsList {
                 "`{domain}` is no domain: write domain or domain=filter, such as bl.example=127.0.0.2"
             ));
         }
-        Ok(Self { domain: domain.to_owned(), filter, text: text.to_owned() })
+        Ok(Self {
+            domain: domain.to_owned(),
+            filter,
+            text: text.to_owned(),
+            shown: without_key(domain).into(),
+        })
     }
+}
+
+impl DnsList {
+    /// What is asked: `name` makes it of the list's domain.
+    fn question(&self, name: impl Fn(&str) -> String) -> Question {
+        Question { asked: name(&self.domain), shown: name(&self.shown) }
+    }
+}
+
+/// A list, or its domain, without the label that looks like a customer's key. Spamhaus' have 26 digits and letters,
+/// Abusix' 32 hexadecimal ones; no word of any language looks like that.
+pub(crate) fn without_key(list: &str) -> Cow<'_, str> {
+    let is_key = |label: &&str| {
+        label.len() >= 16
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && label.bytes().filter(u8::is_ascii_digit).count() >= 2
+    };
+    if !list.split('.').any(|label| is_key(&label)) {
+        return list.into();
+    }
+    list.split('.').filter(|label| !is_key(label)).collect::<Vec<_>>().join(".").into()
 }
 
 impl Judging<'_> {
     pub(super) async fn reject_listed_address(&mut self, list: &DnsList) -> Outcome {
         let address = self.client();
-        let query = list_query(address, &list.domain);
+        let query = list.question(|domain| list_query(address, domain));
         self.reject_listed(list, &query, &address.to_string(), Subject::Client).await
     }
 
     pub(super) async fn permit_listed_address(&mut self, list: &DnsList) -> Outcome {
         let address = self.client();
-        let query = list_query(address, &list.domain);
+        let query = list.question(|domain| list_query(address, domain));
         self.permit_listed(list, &query, &address.to_string()).await
     }
 
     pub(super) async fn reject_listed_name(&mut self, subject: Subject, list: &DnsList) -> Outcome {
         let Some((what, domain)) = self.listable(subject).await else { return Outcome::Dunno };
-        self.reject_listed(list, &format!("{domain}.{}", list.domain), &what, subject).await
+        let query = list.question(|list| format!("{domain}.{list}"));
+        self.reject_listed(list, &query, &what, subject).await
     }
 
     pub(super) async fn permit_listed_name(&mut self, list: &DnsList) -> Outcome {
         let Some((what, domain)) = self.listable(Subject::Client).await else { return Outcome::Dunno };
-        self.permit_listed(list, &format!("{domain}.{}", list.domain), &what).await
+        let query = list.question(|list| format!("{domain}.{list}"));
+        self.permit_listed(list, &query, &what).await
     }
 
     /// What is looked for, as replies name it, and the domain under which a list would have it.
@@ -95,7 +131,13 @@ impl Judging<'_> {
         (is_valid_hostname(&domain) && !has_numeric_tld(&domain)).then_some((what, domain))
     }
 
-    async fn reject_listed(&mut self, list: &DnsList, query: &str, what: &str, subject: Subject) -> Outcome {
+    async fn reject_listed(
+        &mut self,
+        list: &DnsList,
+        query: &Question,
+        what: &str,
+        subject: Subject,
+    ) -> Outcome {
         match self.entry(list, query).await {
             Entry::Listed => {
                 let reason = self.reason(query).await;
@@ -103,13 +145,13 @@ impl Judging<'_> {
             }
             Entry::NotListed => Outcome::Dunno,
             Entry::Unknown(trouble) => {
-                self.trouble(format!("{query}: {}; counts as not listed", trouble.as_str()));
+                self.trouble(format!("{}: {}; counts as not listed", query.shown, trouble.as_str()));
                 Outcome::Dunno
             }
         }
     }
 
-    async fn permit_listed(&mut self, list: &DnsList, query: &str, what: &str) -> Outcome {
+    async fn permit_listed(&mut self, list: &DnsList, query: &Question, what: &str) -> Outcome {
         // Being known does not make anybody's recipients ours.
         if let (Stage::Rcpt, Some(recipient)) = (self.stage, self.facts.recipient(self.stage))
             && self.policy.domains.any
@@ -124,7 +166,7 @@ impl Judging<'_> {
             Entry::Listed => Outcome::Ok,
             Entry::NotListed => Outcome::Dunno,
             Entry::Unknown(trouble) => {
-                self.trouble(format!("{query}: {}", trouble.as_str()));
+                self.trouble(format!("{}: {}", query.shown, trouble.as_str()));
                 // The name in brackets is what was looked for, not what a client restriction names.
                 let text = format!("<{what}>: {} rejected: Service unavailable", Subject::Client.class());
                 Outcome::DeferIfReject(Rejection::whole(RejectCode::TRY_AGAIN, status(7, 1), text))
@@ -132,8 +174,8 @@ impl Judging<'_> {
         }
     }
 
-    async fn entry(&mut self, list: &DnsList, query: &str) -> Entry {
-        let codes = match self.a(query).await {
+    async fn entry(&mut self, list: &DnsList, query: &Question) -> Entry {
+        let codes = match self.a_shown_as(&query.asked, &query.shown).await {
             Answer::Found { records, .. } => records,
             Answer::NotFound { .. } => return Entry::NotListed,
             Answer::Temporary(trouble) => return Entry::Unknown(trouble),
@@ -150,14 +192,16 @@ impl Judging<'_> {
             }
         }
         for malfunction in malfunctions {
-            self.trouble(format!("{}: {}", list.domain, malfunction.meaning()));
+            self.trouble(format!("{}: {}", list.shown, malfunction.meaning()));
         }
         if is_listed { Entry::Listed } else { Entry::NotListed }
     }
 
     /// What the list says of an entry in words.
-    async fn reason(&mut self, query: &str) -> String {
-        let Answer::Found { records, .. } = self.txt(query).await else { return String::new() };
+    async fn reason(&mut self, query: &Question) -> String {
+        let Answer::Found { records, .. } = self.txt(&query.asked, &query.shown).await else {
+            return String::new();
+        };
         let mut reason = records.join(" / ");
         reason.truncate(reason.floor_char_boundary(MAX_REASON));
         reason
@@ -176,7 +220,7 @@ impl Judging<'_> {
         let code = self.policy.settings.codes.maps_rbl_reject_code;
         let text = template.expand(|attribute| match attribute {
             Attribute::RblCode => Cow::Owned(code.to_string()),
-            Attribute::RblDomain => Cow::Borrowed(&list.domain),
+            Attribute::RblDomain => Cow::Borrowed(&list.shown),
             Attribute::RblReason | Attribute::RblTxt => Cow::Borrowed(reason),
             Attribute::RblWhat => Cow::Borrowed(what),
             Attribute::RblClass => Cow::Borrowed(subject.class()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::spelling::nearest;
 use crate::table::{Live, Table, Words, words};
 
-use super::dnsbl::DnsList;
+use super::dnsbl::{DnsList, without_key};
 use super::restriction::{Entry, Restriction};
 use super::service::Service;
 use super::verbs::{Argument, CLASS, Makes, VERBS, Verb};
@@ -120,7 +120,11 @@ impl<S: Surroundings> Reader<'_, S> {
             return Ok((verb, word.to_owned(), self.make(verb, "")?));
         }
         let argument = self.argument(verb)?;
-        Ok((verb, format!("{word} {argument}"), self.make(verb, &argument)?))
+        let shown = match verb.argument() {
+            Argument::DnsList => without_key(&argument),
+            _ => (&*argument).into(),
+        };
+        Ok((verb, format!("{word} {shown}"), self.make(verb, &argument)?))
     }
 
     /// The word behind `verb`, if it can be its argument; else it is left for the next restriction.

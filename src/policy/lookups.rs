@@ -39,8 +39,13 @@ impl<'a> Judging<'a> {
     }
 
     pub(super) async fn a(&mut self, name: &str) -> Answer<IpAddr> {
+        self.a_shown_as(name, name).await
+    }
+
+    /// The addresses of `name`, which the trace calls `alias`.
+    pub(super) async fn a_shown_as(&mut self, name: &str, alias: &str) -> Answer<IpAddr> {
         let answer = self.policy.resolver.a(name).await;
-        self.trace.lookup(|| format!("{name} A: {}", shown(&answer)));
+        self.trace.lookup(|| format!("{alias} A: {}", shown(&answer)));
         map(answer, IpAddr::V4)
     }
 
@@ -62,9 +67,10 @@ impl<'a> Judging<'a> {
         answer
     }
 
-    pub(super) async fn txt(&mut self, name: &str) -> Answer<String> {
+    /// The texts of `name`, which the trace calls `alias`.
+    pub(super) async fn txt(&mut self, name: &str, alias: &str) -> Answer<String> {
         let answer = self.policy.resolver.txt(name).await;
-        self.trace.lookup(|| format!("{name} TXT: {}", shown(&answer)));
+        self.trace.lookup(|| format!("{alias} TXT: {}", shown(&answer)));
         answer
     }
 

@@ -53,6 +53,8 @@ pub use trace::{Said, Step, Trace};
 pub use verbs::{Argument, Needs, VERBS, Verb};
 pub use verify::{Probed, Verifier};
 
+pub(crate) use dnsbl::without_key;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;

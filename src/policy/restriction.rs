@@ -15,7 +15,7 @@ use super::verbs::Verb;
 pub(super) struct Entry {
     /// The verb, by its modern name.
     pub(super) verb: &'static Verb,
-    /// The words as configured.
+    /// The words as configured, but for the key of a DNS list.
     pub(super) text: Box<str>,
     /// What they mean.
     pub(super) restriction: Restriction,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Judge;
 use crate::config::postfix::dead_lists;
-use crate::policy::{Argument, List, Verb};
+use crate::policy::{Argument, List, Verb, without_key};
 use crate::table::{Table, words};
 use crate::time;
 
@@ -108,16 +108,16 @@ impl Judge<'_> {
         let mut told = Vec::new();
         for site in sites {
             let domain = site.split(['=', '*']).next().unwrap_or_default();
-            let Some(redacted) = redacted(domain).filter(|_| !has_a_name(domain)) else { continue };
-            if told.contains(&redacted) {
+            let shown = without_key(domain);
+            if shown == domain || has_a_name(domain) || told.contains(&shown) {
                 continue;
             }
             let what = format!(
-                "{redacted} seems to have a customer's key in its name, which clients, log and metrics would show; \
+                "{shown} seems to have a customer's key in its name, which clients, log and metrics would show; \
                  give it another in dnsbl.reply_map"
             );
             self.warn_discreetly("dnsbl.sites", what);
-            told.push(redacted);
+            told.push(shown);
         }
     }
 
@@ -129,20 +129,6 @@ impl Judge<'_> {
             }
         }
     }
-}
-
-/// A domain without its label that looks like a key; `None` if it has none. Spamhaus' have 26 digits and letters, Abusix'
-/// 32 hexadecimal ones; no word of any language looks like that.
-fn redacted(domain: &str) -> Option<String> {
-    let is_key = |label: &str| {
-        label.len() >= 16
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            && label.bytes().filter(u8::is_ascii_digit).count() >= 2
-    };
-    domain.split('.').any(is_key).then(|| {
-        let labels = domain.split('.').map(|label| if is_key(label) { "…" } else { label });
-        labels.collect::<Vec<_>>().join(".")
-    })
 }
 
 /// The DNS lists that a restriction list asks.
