@@ -85,7 +85,7 @@ impl Session {
     }
 
     fn not_asked(&mut self, rcpt: &Rcpt) -> Step {
-        self.blame(Fault::Nobody);
+        self.not_accepted(Fault::Nobody);
         let envelope = self.envelope(Verb::Rcpt.as_str(), None, Some(rcpt));
         self.findings.push(Finding::Unavailable { envelope });
         self.say(Reply::new(451, "4.3.0 Service temporarily unavailable"))
