@@ -16,15 +16,18 @@ impl Session {
         self.transaction = None;
         if reply.is_positive() {
             self.errors.forgive();
-            self.commands = 0;
         }
         self.continued(reply)
     }
 
-    /// The backend has answered a chunk that is not the last, or refused DATA: the transaction goes on.
+    /// The backend has answered a chunk that is not the last, or refused DATA: the transaction goes on. A message may
+    /// come in any number of chunks (RFC 3030 §2), so that each one taken brings it nearer.
     pub fn continued(&mut self, reply: Reply) -> Step {
-        let class = (!reply.is_positive()).then_some(Class::Recipient);
-        self.pass_on(reply, class)
+        if reply.is_positive() {
+            self.commands = 0;
+            return self.pass_on(reply, None);
+        }
+        self.pass_on(reply, Some(Class::Recipient))
     }
 
     /// No backend would take the message; its transaction is lost. A chunk stands behind BDAT already, and cannot be

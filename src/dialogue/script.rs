@@ -316,7 +316,7 @@ struct Stagehand {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Dialogue,
-    Relay,
+    Relay(ContentCommand),
     Closed,
 }
 
@@ -333,7 +333,7 @@ impl Stagehand {
         self.expect_silence()?;
         match self.place {
             Place::Closed => Err("the connection is closed".to_owned()),
-            Place::Relay => {
+            Place::Relay(_) => {
                 self.relay(bytes);
                 Ok(())
             }
@@ -384,14 +384,15 @@ impl Stagehand {
                     self.events.push_back(Event::Backend(format!("(also to) {address}")));
                 }
                 self.events.push_back(Event::Backend(released.command().line()));
-                self.place = Place::Relay;
+                self.place = Place::Relay(released.command());
                 let early = self.buffer.take();
                 self.relay(&early);
             }
             Step::StartTls(reply) => self.reply(&[reply], None),
             Step::Passthrough(passthrough) => {
                 self.events.push_back(Event::Backend(passthrough.line()));
-                self.place = Place::Relay;
+                // What follows is the backend's.
+                self.place = Place::Relay(ContentCommand::Data);
             }
         }
         let found = self.session.take_findings();
@@ -454,10 +455,10 @@ impl Stagehand {
             (None, Some(_)) => return Err("what does the backend answer? write `-> 250 2.1.5 Ok`".to_owned()),
             (Some("(down)"), Some(checked)) => self.session.unavailable(checked),
             (Some(answer), Some(checked)) => self.session.answered(checked, reply(answer)),
-            (Some(answer), None) => {
-                self.place = Place::Dialogue;
-                self.session.delivered(reply(answer))
-            }
+            (Some(answer), None) => match std::mem::replace(&mut self.place, Place::Dialogue) {
+                Place::Relay(command) if !command.is_last() => self.session.continued(reply(answer)),
+                _ => self.session.delivered(reply(answer)),
+            },
         };
         self.take(step);
         Ok(())

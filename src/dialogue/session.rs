@@ -49,7 +49,8 @@ pub struct Session {
     pub(super) after: After,
     /// The last verb was AUTH: what is none may be a password (RFC 4954 §4).
     pub(super) confides: bool,
-    /// Commands since a recipient was last accepted or put off, without those RCPTs that another limit counts.
+    /// Commands since a recipient was last accepted or put off, or part of a message taken, without those RCPTs that
+    /// another limit counts.
     pub(super) commands: u32,
     pub(super) helo: Option<Arc<Helo>>,
     pub(super) protocol: Protocol,
