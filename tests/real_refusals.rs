@@ -202,6 +202,17 @@ fn a_client_on_the_deny_list_is_refused_at_rcpt() {
 }
 
 #[test]
+fn a_client_that_is_dropped_is_put_off_where_all_is_put_off() {
+    let prescreen = config()
+        .set("screen.access_list", "'inline:{ 127.0.0.63=reject }'")
+        .set("screen.denylist_action", "'drop'")
+        .set("smtp.soft_bounce", "'yes'")
+        .start();
+    let talk = Talk::connect(client(63), prescreen.smtp);
+    is_dropped("denylisted", "421 4.3.2 Service currently unavailable", &prescreen, talk, client(63));
+}
+
+#[test]
 fn a_client_with_too_many_connections_at_once_is_told_so() {
     let prescreen = config().set("limits.client_connection_count_limit", "2").start();
     let crowd = [(); 2].map(|()| Talk::greeted(client(56), prescreen.smtp));

@@ -23,7 +23,7 @@ impl Session {
 
     /// A reply of ours as findings have it.
     pub(super) fn soften(&self, reply: Reply) -> Reply {
-        if self.settings.soft_bounce { reply.soften() } else { reply }
+        self.settings.soften(reply)
     }
 }
 
@@ -44,13 +44,17 @@ impl Settings {
             id,
             transaction: 0,
         };
-        self.with_footer(refusal, &facts)
+        self.with_footer(self.soften(refusal), &facts)
     }
 
     /// Whether replies may name the client, so that DNS has to be asked for its name at once.
     pub fn wants_names(&self) -> bool {
         let names_client = |footer: &Template| footer.mentions(Attribute::is_client_name);
         self.reject_footer.as_ref().is_some_and(names_client) || self.tables.have_footers()
+    }
+
+    fn soften(&self, reply: Reply) -> Reply {
+        if self.soft_bounce { reply.soften() } else { reply }
     }
 
     fn with_footer(&self, reply: Reply, facts: &Facts<'_>) -> Reply {

@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime};
 use crate::allowlist::{Record, Test};
 use crate::config::Config;
 use crate::dialogue;
+use crate::id::Id;
 use crate::limits::Pressure;
 use crate::policy::Policy;
 use crate::proxy_protocol::Endpoints;
@@ -108,7 +109,10 @@ impl Explainer {
             };
             let conversation = match verdict {
                 screen::Verdict::Forward(_) => return (Course::Forwarded, standing),
-                screen::Verdict::Refuse(reply) => Conversation::over(vec![reply], failed),
+                screen::Verdict::Refuse(reply) => {
+                    let id = Id::new(SystemTime::now());
+                    Conversation::over(vec![self.dialogue.dress(reply, self.ends(case.client), id)], failed)
+                }
                 screen::Verdict::HungUp => Conversation::over(Vec::new(), failed),
                 screen::Verdict::Converse(screened) => {
                     Talk::new(self, case, screened, failed, detail).with(rest).await
