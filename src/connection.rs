@@ -148,6 +148,16 @@ enum Guest {
 /// The connection is over, and this is what it came to. Travels by `?`: nothing behind it can be said or done.
 struct Ended(Outcome);
 
+impl Ended {
+    /// Who hangs up behind `messages` that were delivered has merely left out QUIT.
+    fn behind(self, messages: u64) -> Self {
+        match self.0 {
+            Outcome::HungUp if messages > 0 => Self(Outcome::Relayed),
+            _ => self,
+        }
+    }
+}
+
 impl<'a> Visit<'a> {
     #[expect(clippy::boxed_local, reason = "unpacked here, so that the caller's future need not hold it")]
     fn begin(
@@ -324,7 +334,7 @@ impl<'a> Visit<'a> {
         let talked = Box::pin(self.talk(&mut session, &mut handoff, place)).await;
         // However it ended: a pass counts although the client hung up, and so does a failure.
         remember(presence, ends.client.ip(), &session, &site.screen);
-        let (mut visit, talked) = talked?;
+        let (mut visit, talked) = talked.map_err(|ended| ended.behind(handoff.messages()))?;
         let rest = visit.input.take();
         let (ready, outcome) = match talked {
             Talked::Closed if handoff.messages() > 0 => return Err(Ended(Outcome::Relayed)),

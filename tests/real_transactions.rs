@@ -77,6 +77,24 @@ fn two_messages_in_one_session_and_one_taken_back() {
     assert_eq!(prescreen.connections(&["outcome=\"relayed\""]), 1.0, "{}", prescreen.log());
 }
 
+/// Nobody's log tools shall take a client for a zombie that has delivered.
+#[test]
+fn who_leaves_out_quit_has_delivered_all_the_same() {
+    let prescreen = config().start();
+    let mut between = greeted(&prescreen, client(129));
+    send(&mut between, "and-gone");
+    drop(between);
+    let mut within = greeted(&prescreen, client(130));
+    send(&mut within, "and-gone");
+    up_to_data(&mut within, "half-sent");
+    within.send(b"Subject: half");
+    drop(within);
+    prescreen.one_outcome_for_each_of(2);
+    assert_eq!(prescreen.connections(&["outcome=\"relayed\""]), 2.0, "{}", prescreen.log());
+    POSTFIX.mailbox.await_messages("and-gone", 2);
+    assert!(POSTFIX.mailbox.messages("half-sent").is_empty());
+}
+
 #[test]
 fn the_next_transaction_may_stand_behind_the_dot_and_quit_too() {
     let prescreen = config().start();
