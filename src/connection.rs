@@ -17,7 +17,7 @@ mod talk;
 use std::future::ready;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -25,7 +25,6 @@ use std::time::{Duration, Instant, SystemTime};
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::allowlist::{Allowlist, Key, Presence, Record};
@@ -247,6 +246,10 @@ impl<'a> Visit<'a> {
                 Err(self.refuse(reply, farewell).await)
             }),
             Verdict::HungUp => Box::pin(ready(Err(Ended(Outcome::HungUp)))),
+            Verdict::Stopped => Box::pin(async {
+                let reply = Reply::new(421, "4.3.2 Service shutting down");
+                Err(self.refuse(reply, Outcome::Drained).await)
+            }),
         }
     }
 
@@ -260,16 +263,12 @@ impl<'a> Visit<'a> {
             let pressure = self.seat.pressure(&site.limits);
             let report = &mut *self.report;
             let mut note = |finding| report.screen(finding);
-            let test = site.screen.test(&mut self.stream, &mut self.input, candidate, pressure, &mut note);
-            match test.with_cancellation_token(self.drain).await {
-                Some(verdict) => {
-                    if matches!(verdict, Verdict::Refuse(_)) {
-                        presence.revoke();
-                    }
-                    verdict
-                }
-                None => Verdict::Refuse(Reply::new(421, "4.3.2 Service shutting down")),
+            let (stream, input, drained) = (&mut self.stream, &mut self.input, pin!(self.drain.cancelled()));
+            let verdict = site.screen.test(stream, input, candidate, pressure, drained, &mut note).await;
+            if matches!(verdict, Verdict::Refuse(_)) {
+                presence.revoke();
             }
+            verdict
         }
     }
 

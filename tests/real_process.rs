@@ -98,6 +98,20 @@ fn sigterm_ends_conversations_and_lets_messages_finish() {
     assert!(status.success(), "{status}\n{}", prescreen.log());
 }
 
+/// All lines of a reply have one code (RFC 5321 §4.2.1): behind the teaser `220-` cannot stand 421.
+#[test]
+fn sigterm_completes_the_greeting_of_who_waits_for_it() {
+    let mut prescreen = Config::before(&POSTFIX, &DNS).set("screen.greet_wait", "'1h'").start();
+    let mut waiting = Talk::connect(client(105), prescreen.smtp);
+    prescreen.await_metric("prescreen_sessions", &["state=\"screen\""], 1.0);
+    prescreen.signal("TERM");
+    let replies = waiting.closed();
+    assert_eq!(replies.iter().map(|said| said.code).collect::<Vec<_>>(), [220, 421], "{}", waiting.record());
+    let status = prescreen.wait();
+    assert!(status.success(), "{status}\n{}", prescreen.log());
+    prescreen.await_log("\"outcome\":\"drained\"");
+}
+
 #[test]
 fn a_second_sigterm_ends_it_at_once() {
     let mut prescreen = prescreen();

@@ -35,6 +35,8 @@ pub(super) enum Fate {
     Refused(Reply),
     /// The client is gone.
     HungUp,
+    /// Nobody waits for more.
+    Stopped,
 }
 
 impl<'a> Case<'a> {

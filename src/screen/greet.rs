@@ -65,6 +65,7 @@ enum Event {
     HungUp,
     Replied(Option<dnsbl::Reply>),
     TimeUp,
+    Stopped,
 }
 
 impl Screen {
@@ -76,11 +77,16 @@ impl Screen {
         }
     }
 
-    /// Keeps a client waiting for as long as there is something to learn and time to learn it.
+    /// Keeps a client waiting for as long as there is something to learn and time to learn it, and `stop` is not ready.
     ///
     /// What lasts for a moment of it is boxed: the future, which thousands hold, has no room for that.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
-    pub(super) fn wait<S>(&self, wait: &mut Wait<'_, S>, case: &mut Case<'_>) -> impl Future<Output = Fate>
+    pub(super) fn wait<S>(
+        &self,
+        wait: &mut Wait<'_, S>,
+        case: &mut Case<'_>,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> impl Future<Output = Fate>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -96,10 +102,15 @@ impl Screen {
                 let event = if wait.silence != Silence::Over && !wait.input.is_empty() {
                     Event::Read(wait.input.len())
                 } else {
-                    poll_fn(|cx| wait.poll(cx, time_up.as_mut())).await
+                    poll_fn(|cx| match wait.poll(cx, time_up.as_mut()) {
+                        Poll::Pending => stop.as_mut().poll(cx).map(|()| Event::Stopped),
+                        event => event,
+                    })
+                    .await
                 };
                 let fate = match event {
                     Event::HungUp => Fate::HungUp,
+                    Event::Stopped => Fate::Stopped,
                     Event::Read(_) if wait.silence == Silence::Over => Fate::GoOn,
                     Event::Read(count) => {
                         wait.silence = Silence::Over;
@@ -158,9 +169,9 @@ impl Screen {
         }
     }
 
-    /// Completes the greeting that the teaser began, before the client is refused. What follows is then read as the
-    /// reply to its first command, where a bare 521 would contradict the 220 in front of it (RFC 5321 §4.2.1: one
-    /// code for all lines).
+    /// Completes the greeting that the teaser began, before the client is refused or sent away. What follows is then
+    /// read as the reply to its first command, where a bare 521 or 421 would contradict the 220 in front of it
+    /// (RFC 5321 §4.2.1: one code for all lines).
     pub(super) async fn complete_greeting<S>(&self, wait: &mut Wait<'_, S>)
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -40,6 +40,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,18 +152,20 @@ impl Screen {
 
     /// Tests a client that has connected.
     ///
-    /// `input` is what it has sent behind a PROXY header, and takes what it sends during the wait. `note` hears each
-    /// finding at once.
-    pub fn test<'t, S>(
+    /// `input` is what it has sent behind a PROXY header, and takes what it sends during the wait. Nobody is kept waiting
+    /// once `stop` is ready. `note` hears each finding at once.
+    pub fn test<'t, S, F>(
         &'t self,
         stream: &'t mut S,
         input: &'t mut LineBuffer,
         candidate: Candidate,
         pressure: Pressure,
+        stop: Pin<&'t mut F>,
         note: &'t mut (dyn FnMut(Finding) + Send),
-    ) -> impl Future<Output = Verdict> + use<'t, S>
+    ) -> impl Future<Output = Verdict> + use<'t, S, F>
     where
         S: AsyncRead + AsyncWrite + Unpin,
+        F: Future<Output = ()>,
     {
         // What needs no waiting is done at once, so that the future, which thousands hold, has no room for it.
         let mut case = Case::new(candidate.remembered, self.settings.mode, note);
@@ -172,10 +175,10 @@ impl Screen {
                 Begun::Permitted => return Verdict::Forward(Passed(())),
                 Begun::Decided(fate) => mem::replace(fate, Fate::Decided),
                 Begun::Waiting(wait) => {
-                    let fate = self.wait(wait, &mut case).await;
+                    let fate = self.wait(wait, &mut case, stop).await;
                     // Given and given back: one that is lent would have room of its own while the client waits.
                     let fate = wait.ended(fate, &mut case);
-                    if case.teased && matches!(fate, Fate::Refused(_)) {
+                    if case.teased && matches!(fate, Fate::Refused(_) | Fate::Stopped) {
                         Box::pin(self.complete_greeting(wait)).await;
                     }
                     fate
@@ -314,6 +317,7 @@ impl Screen {
         match fate {
             Fate::GoOn | Fate::Decided => Verdict::Converse(case.screened(&self.settings, &self.tests)),
             Fate::HungUp => Verdict::HungUp,
+            Fate::Stopped => Verdict::Stopped,
             Fate::Refused(reply) => Verdict::Refuse(reply),
         }
     }

@@ -1,5 +1,6 @@
 //! Whole waits in virtual time: a client on one end of a pipe, a zone for DNS, the clock paused.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -44,6 +45,8 @@ struct Scene {
     speaks: Option<(u64, &'static [u8])>,
     /// When it hangs up.
     hangs_up: Option<u64>,
+    /// When nobody is waited for any longer.
+    stops: Option<u64>,
     /// What it sent behind a PROXY header.
     waiting: &'static [u8],
     remembered: Option<Record>,
@@ -72,6 +75,7 @@ fn scene(sites: &str) -> Scene {
         client: CLIENT,
         speaks: None,
         hangs_up: None,
+        stops: None,
         waiting: b"",
         remembered: None,
         pressure: Pressure::Normal,
@@ -116,8 +120,10 @@ impl Scene {
         let candidate = Candidate { address, access: screen.access(address), remembered: self.remembered };
         let mut findings = Vec::new();
         let start = Instant::now();
-        let verdict =
-            screen.test(&mut near, &mut input, candidate, self.pressure, &mut |f| findings.push(f)).await;
+        let stop = pin!(sleep(self.stops.map_or(Duration::MAX, Duration::from_millis)));
+        let verdict = screen
+            .test(&mut near, &mut input, candidate, self.pressure, stop, &mut |f| findings.push(f))
+            .await;
         let took = start.elapsed().as_millis();
         drop(near);
         let said = hears.await.unwrap();
@@ -232,6 +238,18 @@ async fn a_drop_behind_the_teaser_completes_the_greeting_first() {
     assert_eq!(ending.said, format!("{TEASER}220 mx.test ESMTP\r\n"));
     scene.settings.greet_banner = Some(String::new());
     assert_eq!(scene.play().await.said, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_teased_and_not_waited_for_is_greeted_to_the_end() {
+    let mut scene = Scene { stops: Some(1000), ..scene("late.test") };
+    let ending = scene.clone().play().await;
+    assert!(matches!(ending.verdict, Verdict::Stopped), "{:?}", ending.verdict);
+    assert_eq!((ending.took, ending.said), (1000, format!("{TEASER}220 mx.test ESMTP\r\n")));
+    scene.remembered = passed(&[Test::Pregreet]);
+    let ending = scene.play().await;
+    assert!(matches!(ending.verdict, Verdict::Stopped), "{:?}", ending.verdict);
+    assert_eq!((ending.took, ending.said.as_str()), (1000, ""));
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,8 @@ pub enum Verdict {
     Refuse(Reply),
     /// The client hung up. Counted, never punished.
     HungUp,
+    /// It was not waited for the end. No fault of the client's.
+    Stopped,
 }
 
 /// Proof that the permanent access list permits the client; only [`screen`](super) makes it.

@@ -17,7 +17,9 @@ pub use batch::{Tally, batch};
 pub use case::{BadCase, Case};
 pub use course::{Conversation, Course, Exchange, Refusal, Ruling, Verdict};
 
+use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -113,7 +115,7 @@ impl Explainer {
                     let id = Id::new(SystemTime::now());
                     Conversation::over(vec![self.dialogue.dress(reply, self.ends(case.client), id)], failed)
                 }
-                screen::Verdict::HungUp => Conversation::over(Vec::new(), failed),
+                screen::Verdict::HungUp | screen::Verdict::Stopped => Conversation::over(Vec::new(), failed),
                 screen::Verdict::Converse(screened) => {
                     Talk::new(self, case, screened, failed, detail).with(rest).await
                 }
@@ -167,8 +169,8 @@ impl Explainer {
         let (mut stream, _client) = tokio::io::duplex(1);
         let mut input = LineBuffer::new();
         let candidate = Candidate { address: client, access, remembered: Some(waited) };
-        let verdict = self.screen.test(&mut stream, &mut input, candidate, Pressure::Normal, &mut note);
-        let verdict = verdict.await;
+        let (pressure, stop) = (Pressure::Normal, pin!(pending()));
+        let verdict = self.screen.test(&mut stream, &mut input, candidate, pressure, stop, &mut note).await;
         (verdict, standing)
     }
 
