@@ -19,6 +19,9 @@ use crate::table::{LoadError, Refresh};
 /// What a client that takes nothing may leave waiting inside its TLS session, in bytes.
 const WAITING: usize = 16 * 1024;
 
+/// What SMTP is called in ALPN (RFC 7301). No name is registered; these are in use.
+const ALPN: [&[u8]; 2] = [b"smtp", b"esmtp"];
+
 /// Why a handshake came to nothing; always the end of that connection, never of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
@@ -109,6 +112,9 @@ fn config(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::clone(certificates) as Arc<_>);
+    // Who wants to speak something else is refused (RFC 7301 §3.2), so that no browser can be sent here in the belief
+    // that this is its web server (ALPACA). Mail clients say nothing of it, as a rule.
+    config.alpn_protocols = ALPN.map(Vec::from).into();
     // All suites are good; but who looks at a server from outside wants to see that it has an opinion.
     config.ignore_client_order = true;
     config.ticketer = match before {
@@ -222,6 +228,28 @@ mod tests {
         let (pair, der) = certificate(folder.path(), NAME);
         let agreed = echo(&acceptor(&[&pair]), &client(&der, &TLS13), NAME).await.unwrap();
         assert_eq!(agreed.2, Some(NamedGroup::X25519MLKEM768));
+    }
+
+    #[tokio::test]
+    async fn who_wants_to_speak_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pair, der) = certificate(folder.path(), NAME);
+        let acceptor = acceptor(&[&pair]);
+        for version in [&TLS12, &TLS13] {
+            for (offered, is_served) in [
+                (&[][..], true),
+                (&["smtp"], true),
+                (&["esmtp"], true),
+                (&["h2", "smtp"], true),
+                (&["h2", "http/1.1"], false),
+            ] {
+                let mut client = Arc::unwrap_or_clone(client(&der, version));
+                client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+                let served = echo(&acceptor, &Arc::new(client), NAME).await;
+                assert_eq!(served.is_ok(), is_served, "{version:?} {offered:?}");
+            }
+        }
+        assert_eq!(acceptor.totals().handshakes, [8, 0, 2, 0]);
     }
 
     #[tokio::test]
