@@ -196,15 +196,18 @@ fn chunks_are_counted_whatever_is_in_them() {
 #[test]
 fn what_only_looks_like_an_end_is_refused_or_noted() {
     let smuggled = b"Subject: x\r\n\r\nhello\n.\r\nMAIL FROM:<evil@example.com>\r\n.\r\n";
-    let prescreen = config().start();
-    let mut talk = greeted(&prescreen, client(126));
-    up_to_data(&mut talk, "smuggled");
-    talk.send(smuggled);
-    talk.expect("521 5.5.2 ");
-    assert!(talk.closed().is_empty(), "{}", talk.record());
-    prescreen.one_outcome_for_each_of(1);
-    assert_eq!(prescreen.connections(&["outcome=\"bare_newline\""]), 1.0, "{}", prescreen.log());
-    assert!(POSTFIX.mailbox.messages("smuggled").is_empty());
+    // Also where clients are merely observed: this shields the backend.
+    for mode in ["'enforce'", "'observe'"] {
+        let prescreen = config().set("mode", mode).start();
+        let mut talk = greeted(&prescreen, client(126));
+        up_to_data(&mut talk, "smuggled");
+        talk.send(smuggled);
+        talk.expect("521 5.5.2 ");
+        assert!(talk.closed().is_empty(), "{}", talk.record());
+        prescreen.one_outcome_for_each_of(1);
+        assert_eq!(prescreen.connections(&["outcome=\"bare_newline\""]), 1.0, "{}", prescreen.log());
+        assert!(POSTFIX.mailbox.messages("smuggled").is_empty());
+    }
 
     let prescreen = config().set("relay.forbid_bare_newline", "'note'").start();
     let mut talk = greeted(&prescreen, client(127));

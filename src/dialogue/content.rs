@@ -49,7 +49,8 @@ impl Session {
     }
 
     /// Something in the message merely looked like its end, and was withheld from the backend. As in Postfix, the
-    /// client is cut off; it has also failed the test.
+    /// client is cut off; it has also failed the test. So it is where clients are merely observed: this shields the
+    /// backend from mail that nobody has judged, and has a setting of its own.
     pub fn smuggled(&mut self) -> Step {
         self.suspected();
         self.findings.push(Finding::Failed { test: Test::BareNewline, action: Action::Drop });

@@ -84,7 +84,8 @@ fn top<'a>(hostname: &'a mut String, mode: &'a mut Mode, mynetworks: &'a mut Str
             "The name in greetings and replies. Empty: the system's own."),
         key("mode", one(mode, choice()),
             "observe: everything is judged, logged and counted, and no client is refused for it. Protocol errors, the \
-             limits that protect this host and the backend's own refusals stay."),
+             limits that protect this host, tls.required, relay.forbid_bare_newline and the backend's own refusals \
+             stay."),
         key("mynetworks", whole(mynetworks, word("networks, names, tables")),
             "Clients that are trusted: no tests, no limits, and permit_mynetworks permits them."),
     ])
