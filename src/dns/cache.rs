@@ -1,7 +1,8 @@
 //! Between many callers and few queries: one query in flight for a question, a cap on all, and a memory of answers.
 //!
-//! A burst waits its turn for as long as its deadline allows: turning lookups away at once would let a flood of
-//! clients switch off the lists that it should be held against. What waits is bounded too.
+//! A burst waits its turn: turning lookups away at once would let a flood of clients switch off the lists that it should
+//! be held against. What waits is bounded, and so is how long: half of a lookup's time is for the servers, or what is
+//! our own delay would pass for their silence.
 
 use std::collections::HashMap;
 use std::mem;
@@ -163,7 +164,7 @@ impl Future for Arrival {
 impl State {
     async fn ask(&self, question: &Question) -> Answer<Data> {
         let deadline = tokio::time::Instant::now() + self.timeout;
-        let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await else {
+        let Ok(Ok(_slot)) = timeout_at(deadline - self.timeout / 2, self.slots.acquire()).await else {
             return Answer::Temporary(Trouble::Busy);
         };
         let start = Instant::now();

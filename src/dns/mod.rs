@@ -338,6 +338,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_is_silent_about_one_name_alone_is_still_asked_first() {
+        let first = serve(&format!("slow.test ANY TIMEOUT\n{GOOD}")).await;
+        let second = serve(GOOD).await;
+        let dns = resolver(&[&first, &second]);
+        let (slow, answer) = tokio::join!(dns.a("slow.test"), dns.a("a.test"));
+        assert_eq!((slow, found(answer)), (Answer::NotFound { ttl: None }, vec![HOST]));
+        assert_eq!(found(dns.a("b.test").await), [HOST]);
+        assert!(first.queries_for("b.test") > 0);
+    }
+
+    #[tokio::test]
     async fn a_server_that_is_restarted_is_waited_for() {
         let server = serve(GOOD).await;
         let address = server.address();
@@ -454,6 +465,15 @@ mod tests {
             |wanted| -> u64 { totals.by_outcome().filter(|(_, o, _)| *o == wanted).map(|(_, _, n)| n).sum() };
         assert_eq!((count(Outcome::Found), count(Outcome::Temporary(Trouble::Busy))), (9, 11));
         assert_eq!(found(dns.a("19.test").await), [HOST], "being busy is not remembered");
+    }
+
+    #[tokio::test]
+    async fn whose_turn_comes_late_has_been_turned_away_and_blames_no_server() {
+        let server = serve("*.test A 192.0.2.7\n*.test ANY DELAY 300").await;
+        let timeout = Duration::from_millis(400);
+        let dns = Resolver::new(&Settings { in_flight_limit: 1, timeout, ..settings(&[&server]) }).unwrap();
+        let (_, late) = tokio::join!(dns.a("a.test"), dns.a("b.test"));
+        assert_eq!(late, Answer::Temporary(Trouble::Busy));
     }
 
     #[tokio::test(start_paused = true)]

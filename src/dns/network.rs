@@ -1,7 +1,8 @@
 //! The servers: who is asked, in which order, for how long.
 //!
 //! One server's SERVFAIL or REFUSED says nothing of the next one, and a silent server must not eat the whole deadline.
-//! So each server gets an equal share of the time that is left, and one that kept silent is asked last for a while.
+//! So each server gets an equal share of the time that is left, and one that kept silent is asked last for a while; not
+//! one that was silent about one name alone, since it may be waiting itself for those who should know.
 //! What a lookup mostly is stands in [`exchange`]; what it seldom is besides, the answer that is too long for a
 //! datagram and the alias that the server did not follow, is boxed, so that nobody else pays for it.
 
@@ -85,8 +86,16 @@ pub(super) struct Servers {
 struct Server {
     udp: Udp,
     tcp: Tcp,
+    heard: Mutex<Heard>,
+}
+
+/// What was last heard of a server.
+#[derive(Default)]
+struct Heard {
+    /// How many answers it has given.
+    answers: u32,
     /// Until when it is asked last, because it kept silent.
-    rests: Mutex<Option<Instant>>,
+    rests: Option<Instant>,
 }
 
 impl Servers {
@@ -115,19 +124,18 @@ impl Servers {
                 let now = Instant::now();
                 let left = u32::try_from(turns.len() + 1).unwrap_or(u32::MAX);
                 let share = deadline.saturating_duration_since(now) / left;
+                let before = server.answers();
                 let answer = server.lookup(question, MAX_HOPS, now + share).await;
                 if left == 1 && answer == Answer::UNREACHABLE && Instant::now() + MOMENT < deadline {
                     break server;
                 }
-                server.note(&answer);
+                server.note(&answer, before);
                 if left == 1 || !matches!(answer, Answer::Temporary(_)) {
                     return answer;
                 }
                 add(&self.counters.failovers);
             };
-            let answer = Box::pin(last.lookup_in_a_moment(question, deadline)).await;
-            last.note(&answer);
-            answer
+            Box::pin(last.lookup_in_a_moment(question, deadline)).await
         }
     }
 
@@ -141,7 +149,7 @@ impl Servers {
 
 impl Server {
     fn new(address: SocketAddr, timeout: Duration) -> Result<Self, NetError> {
-        Ok(Self { udp: Udp::new(address), tcp: Tcp::new(address, timeout)?, rests: Mutex::new(None) })
+        Ok(Self { udp: Udp::new(address), tcp: Tcp::new(address, timeout)?, heard: Mutex::default() })
     }
 
     /// Asks `question`, and as many more as `hops` where aliases lead from one to the next.
@@ -166,7 +174,10 @@ impl Server {
 
     async fn lookup_in_a_moment(&self, question: &Question, until: Instant) -> Answer<Data> {
         sleep(MOMENT).await;
-        self.lookup(question, MAX_HOPS, until).await
+        let before = self.answers();
+        let answer = self.lookup(question, MAX_HOPS, until).await;
+        self.note(&answer, before);
+        answer
     }
 
     /// A recursive server follows aliases itself (RFC 1034 §4.3.2); others leave us at the first that leads out of
@@ -186,24 +197,33 @@ impl Server {
     }
 
     fn ready(&self, now: Instant) -> bool {
-        let mut rests = self.rests.lock();
-        match *rests {
+        let mut heard = self.heard.lock();
+        match heard.rests {
             None => true,
             Some(until) if now < until => false,
             Some(_) => {
-                *rests = Some(now + REST);
+                heard.rests = Some(now + REST);
                 true
             }
         }
     }
 
-    /// Silence sends a server to rest; any answer, even a refusal, ends that.
-    fn note<T>(&self, answer: &Answer<T>) {
-        *self.rests.lock() = match answer {
-            Answer::Temporary(Trouble::Timeout | Trouble::Unreachable) => Some(Instant::now() + REST),
-            Answer::Temporary(Trouble::Busy) => return,
-            _ => None,
-        };
+    fn answers(&self) -> u32 {
+        self.heard.lock().answers
+    }
+
+    /// Silence sends a server to rest, unless it has answered anybody since it had given `before` answers; any answer,
+    /// even a refusal, ends that.
+    fn note<T>(&self, answer: &Answer<T>, before: u32) {
+        let mut heard = self.heard.lock();
+        match answer {
+            Answer::Temporary(Trouble::Timeout) if heard.answers != before => {}
+            Answer::Temporary(Trouble::Timeout | Trouble::Unreachable) => {
+                heard.rests = Some(Instant::now() + REST);
+            }
+            Answer::Temporary(Trouble::Busy) => {}
+            _ => *heard = Heard { answers: heard.answers.wrapping_add(1), rests: None },
+        }
     }
 }
 
@@ -287,6 +307,6 @@ mod tests {
         let question = Question::new("a.test", Kind::A).unwrap();
         let size = size_of_val(&servers.lookup(&question, Instant::now()));
         println!("the future of a lookup has {size} bytes");
-        assert!(size <= 552);
+        assert!(size <= 560);
     }
 }
