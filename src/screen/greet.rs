@@ -35,6 +35,9 @@ const MAX_EARLY: usize = 4096;
 /// With the pregreet test off, DNS lists are waited for; the resolver gives up long before this.
 const UNTIL_DNS_GIVES_UP: Duration = Duration::from_secs(60);
 
+/// The same under stress, when no place may be kept for that long.
+const UNTIL_STRESS_GIVES_UP: Duration = Duration::from_secs(2);
+
 /// How long a client may take to take in one line of greeting.
 const WRITE_TIME: Duration = Duration::from_secs(5);
 
@@ -145,9 +148,10 @@ impl Screen {
 
     /// How long DNS lists are waited for.
     fn patience(&self, pressure: Pressure) -> Duration {
-        match self.greet_wait(pressure) {
-            Duration::ZERO => UNTIL_DNS_GIVES_UP,
-            wait => wait,
+        match (self.greet_wait(pressure), pressure) {
+            (Duration::ZERO, Pressure::Normal) => UNTIL_DNS_GIVES_UP,
+            (Duration::ZERO, Pressure::Stress) => UNTIL_STRESS_GIVES_UP,
+            (wait, _) => wait,
         }
     }
 

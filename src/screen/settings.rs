@@ -18,7 +18,7 @@ pub struct Settings {
     /// How long a new client waits for the greeting; also the longest time for which DNS lists are waited for. 0
     /// turns the pregreet test off. Default 6 s.
     pub greet_wait: Duration,
-    /// The same under stress. Default 2 s.
+    /// The same under stress; 0 leaves DNS lists 2 s. Default 2 s.
     pub stress_greet_wait: Duration,
     /// What is said at once, as `220-TEXT`, to tempt those who do not wait. Empty: nothing, but the test goes on.
     /// Default `None`: `HOSTNAME ESMTP`.

@@ -403,6 +403,14 @@ async fn with_the_greet_wait_off_dns_alone_is_waited_for() {
     let ending = scene.clone().play().await;
     assert_eq!((ending.took, ending.said.as_str(), ending.standing()), (3000, "", None));
     assert_eq!(ending.earned(), [Test::Dnsbl]);
+    // Under stress nobody is waited for longer than by default, whichever wait is off.
+    let ending = Scene { pressure: Pressure::Stress, ..scene.clone() }.play().await;
+    assert_eq!((ending.took, ending.score().unwrap().unanswered.len()), (2000, 1));
+    scene.settings.greet_wait = Settings::default().greet_wait;
+    scene.settings.stress_greet_wait = Duration::ZERO;
+    let ending = Scene { pressure: Pressure::Stress, ..scene.clone() }.play().await;
+    assert_eq!((ending.took, ending.standing(), ending.earned()), (2000, None, vec![]));
+    scene.settings.greet_wait = Duration::ZERO;
     scene.dnsbl.sites.clear();
     let Settings { pipelining, non_smtp_command, bare_newline, .. } = &mut scene.settings;
     for deep in [pipelining, non_smtp_command, bare_newline] {

@@ -25,7 +25,7 @@ pub(super) fn screen(screen: &mut screen::Settings) -> Section<'_> {
         key("greet_wait", one(&mut screen.greet_wait, time(Seconds, Duration::ZERO)),
             "How long a new client waits for the greeting; also the longest wait for DNS lists. 0: no pregreet test."),
         key("stress_greet_wait", one(&mut screen.stress_greet_wait, time(Seconds, Duration::ZERO)),
-            "The same when nine tenths of limits.pre_queue_limit are taken."),
+            "The same when nine tenths of limits.pre_queue_limit are taken. 0: no wait but for DNS lists, 2s at most."),
         key("greet_banner", preset(&mut screen.greet_banner, line()),
             "Said at once, as 220-TEXT, to tempt those who do not wait. Empty: nothing. Default: HOSTNAME ESMTP."),
         key("greet_action", one(&mut screen.greet_action, word(ACTIONS)),
