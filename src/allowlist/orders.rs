@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use parking_lot::RwLock;
 use prefix_trie::joint::JointPrefixMap;
 
-use super::record::seconds;
+use super::record::{Key, seconds};
 use crate::spelling::spelled;
 
 /// What is to become of a client.
@@ -102,13 +102,13 @@ impl Orders {
     }
 
     pub(super) fn give(&self, network: IpNet, standing: Standing) {
-        self.standing.write().insert(network.trunc(), standing);
+        self.standing.write().insert(canonical(network), standing);
         self.changed.store(true, Ordering::Release);
     }
 
     /// Returns whether there was one.
     pub(super) fn withdraw(&self, network: IpNet) -> bool {
-        let was_there = self.standing.write().remove(&network.trunc()).is_some();
+        let was_there = self.standing.write().remove(&canonical(network)).is_some();
         self.changed.fetch_or(was_there, Ordering::Release);
         was_there
     }
@@ -132,6 +132,11 @@ impl Orders {
     pub(super) fn set_changed(&self) {
         self.changed.store(true, Ordering::Release);
     }
+}
+
+/// The network as it is looked for, and found in the file.
+fn canonical(network: IpNet) -> IpNet {
+    Key::of(network).network()
 }
 
 #[cfg(test)]
@@ -160,6 +165,14 @@ mod tests {
         assert_eq!(orders.all(now).len(), 2);
         assert!(orders.withdraw(net("192.0.2.0/24")) && !orders.withdraw(net("192.0.2.0/24")));
         assert_eq!(of("192.0.2.8", now), None);
+    }
+
+    #[test]
+    fn an_order_for_mapped_addresses_is_one_for_ipv4() {
+        let (orders, now) = (Orders::default(), SystemTime::now());
+        orders.give(net("::ffff:192.0.2.0/120"), Standing { order: Order::Deny, until: None });
+        assert_eq!(orders.of("192.0.2.7".parse().unwrap(), now), Some(Order::Deny));
+        assert!(orders.withdraw(net("192.0.2.0/24")));
     }
 
     #[test]

@@ -88,9 +88,13 @@ impl Key {
         }
     }
 
-    /// The client that `network` is, whatever prefix lengths are in force.
+    /// The client that `network` is, whatever prefix lengths are in force; also here a network of IPv4-mapped addresses
+    /// counts as IPv4.
     pub fn of(network: IpNet) -> Self {
-        let prefix = network.prefix_len();
+        // Off go the host bits: of a network larger than all mapped addresses nothing looks like one.
+        let network = network.trunc();
+        let is_mapped = network.addr().is_ipv6() && network.addr().to_canonical().is_ipv4();
+        let prefix = network.prefix_len() - if is_mapped { 96 } else { 0 };
         Self::new(network.addr(), Prefixes { ipv4: prefix, ipv6: prefix })
     }
 
@@ -277,6 +281,20 @@ mod tests {
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:ffff:ffff:ffff"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
         assert_eq!(key("2001:db8::1").to_string(), "2001:db8::/64");
+    }
+
+    #[test]
+    fn a_network_of_mapped_addresses_is_one_of_ipv4() {
+        for (network, wanted) in [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("::ffff:192.0.2.7/128", "192.0.2.7/32"),
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:0:0/95", "::fffe:0:0/95"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(Key::of(network.parse().unwrap()).network().to_string(), wanted, "{network}");
+        }
     }
 
     #[test]
