@@ -48,7 +48,7 @@ pub struct Backend {
     /// How many of the recipients that the lists add were named in the transaction that is open.
     pub(super) named: usize,
     /// A greeting that was read here, and that the client is to hear.
-    unheard: Option<Reply>,
+    pub(super) unheard: Option<Reply>,
     /// Its place at the server, if it is there for a client.
     pub(super) place: Option<Place>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::backend::{Backend, Greeting, Outcome};
 use super::connect::can_meet;
@@ -25,7 +25,8 @@ use crate::smtp::capability::Capabilities;
 /// How many servers are tried for one client.
 const TRIES: usize = 3;
 
-/// How often a server that is down is asked again. To be told that nobody listens costs next to nothing.
+/// How often a server that is down is asked again, or one that clients have trouble with. To be told that nobody
+/// listens costs next to nothing.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The servers that mail is handed to.
@@ -107,7 +108,8 @@ impl Backends {
         self.servers.iter().map(|server| server.totals()).collect()
     }
 
-    /// Asks every server what it offers: at once, then on a timer, and one that is down every second. For ever.
+    /// Asks every server what it offers: at once, then on a timer and where a client has trouble with it, and one that is
+    /// down every second. For ever.
     pub async fn learn(&self) {
         let mut watches = JoinSet::new();
         for server in &self.servers {
@@ -200,13 +202,16 @@ impl Backends {
         // Boxed: whoever waits for a recipient afterwards needs no room for it.
         let opening = Backend::open(server, &self.settings, &self.encryption, client, greeting);
         let backend = Box::pin(opening).await?;
-        server.answered();
+        // The queue of one that hangs takes connections still, and PROXY headers.
+        if greeting == Greeting::Read || backend.unheard.is_some() {
+            server.answered();
+        }
         Ok(backend)
     }
 
     /// Notes a failure.
     pub(super) fn unavailable(&self, server: &Server, failure: &Failure) -> Unavailable {
-        server.failed(failure, Witness::Client, self.settings.rest_time);
+        server.failed(failure, Witness::Client, &self.settings);
         Unavailable { server: Some(Arc::clone(&server.name)), phase: failure.phase, trouble: failure.trouble }
     }
 
@@ -243,11 +248,12 @@ impl Backends {
 
 async fn watch(server: &Arc<Server>, settings: &Arc<Settings>, encryption: &Encryption, hostname: &str) {
     loop {
-        let pause = match probe_noted(server, settings, encryption, hostname).await {
-            Ok(()) => settings.probe_interval,
-            Err(_) => RETRY.min(settings.probe_interval),
-        };
-        sleep(jittered(pause)).await;
+        let probed = probe_noted(server, settings, encryption, hostname).await;
+        let (interval, retry) = (settings.probe_interval, RETRY.min(settings.probe_interval));
+        sleep(jittered(retry)).await;
+        if probed.is_ok() {
+            let _ = timeout(jittered(interval.saturating_sub(retry)), server.doubted()).await;
+        }
     }
 }
 
@@ -264,7 +270,7 @@ async fn probe_noted(
             Ok(())
         }
         Err(failure) => {
-            server.failed(&failure, Witness::Probe, settings.rest_time);
+            server.failed(&failure, Witness::Probe, settings);
             Err(failure)
         }
     }

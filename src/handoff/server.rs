@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::settings::Address;
+use super::settings::{Address, Identity, Settings};
 use super::totals::{Statistics, Totals};
 use super::trouble::{Failure, Phase, Trouble};
 use super::whereabouts::Whereabouts;
@@ -21,7 +22,7 @@ pub enum Health {
     /// It has not been spoken to.
     #[default]
     Unknown,
-    /// It took a client, or told a probe what it offers.
+    /// It greeted on a client's behalf, or told a probe what it offers.
     Up,
     /// It did not.
     Down,
@@ -45,6 +46,8 @@ pub(super) struct Server {
     /// Where its name leads, if it is given by name.
     pub(super) whereabouts: Option<Whereabouts>,
     state: Mutex<State>,
+    /// Rung where a client has met trouble that may be everybody's.
+    doubt: Notify,
     /// Clients that it has.
     clients: AtomicUsize,
     pub(super) statistics: Statistics,
@@ -70,6 +73,7 @@ impl Server {
             address,
             whereabouts,
             state: Mutex::default(),
+            doubt: Notify::new(),
             clients: AtomicUsize::new(0),
             statistics: Statistics::default(),
         }
@@ -101,7 +105,12 @@ impl Server {
         self.state.lock().offered.as_ref().map(|(_, capabilities)| Arc::clone(capabilities))
     }
 
-    /// It took a client.
+    /// Ready when a client has met trouble since this was asked last that may be everybody's.
+    pub(super) async fn doubted(&self) {
+        self.doubt.notified().await;
+    }
+
+    /// It has greeted.
     pub(super) fn answered(&self) {
         let mut state = self.state.lock();
         if state.health == Health::Down {
@@ -126,23 +135,26 @@ impl Server {
     }
 
     /// A conversation has come to nothing.
-    pub(super) fn failed(&self, failure: &Failure, witness: Witness, rest: Duration) {
+    pub(super) fn failed(&self, failure: &Failure, witness: Witness, settings: &Settings) {
         self.statistics.failed(failure.phase, failure.trouble);
-        if !witness.speaks_against_server(failure) {
+        let said = failure.reply.as_ref().map(ToString::to_string).unwrap_or_default();
+        let blame = witness.blame(failure, settings.identity);
+        if blame == Blame::None {
             if failure.trouble == Trouble::Identity {
-                let said = failure.reply.as_ref().map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(server = &*self.name, said, "backend will not be told who a client is");
             }
             return;
         }
-        let mut state = self.state.lock();
-        if state.health != Health::Down {
-            let (phase, trouble) = (failure.phase.as_str(), failure.trouble.as_str());
-            let said = failure.reply.as_ref().map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(server = &*self.name, phase, trouble, said, "backend is down");
+        if witness == Witness::Client {
+            self.doubt.notify_one();
         }
-        state.health = Health::Down;
-        state.rests_until = Instant::now().checked_add(jittered(rest));
+        let mut state = self.state.lock();
+        if blame == Blame::Down && state.health != Health::Down {
+            let (phase, trouble) = (failure.phase.as_str(), failure.trouble.as_str());
+            tracing::warn!(server = &*self.name, phase, trouble, said, "backend is down");
+            state.health = Health::Down;
+        }
+        state.rests_until = Instant::now().checked_add(jittered(settings.rest_time));
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -169,16 +181,34 @@ pub(super) enum Witness {
     Probe,
 }
 
+/// What a failure says of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    None,
+    /// That it comes last until a probe has asked it.
+    Doubt,
+    /// That it is down.
+    Down,
+}
+
 impl Witness {
     /// What fails for want of our own means says nothing of the server; nor does its refusal of one client. But
     /// nobody can be so bad that a server would not answer the phone.
-    fn speaks_against_server(self, failure: &Failure) -> bool {
-        match failure.trouble {
-            Trouble::Exhausted => false,
-            Trouble::Refused | Trouble::Unreachable | Trouble::Tls | Trouble::Untrusted => true,
-            Trouble::Timeout => self == Self::Probe || failure.phase != Phase::Envelope,
-            Trouble::Closed | Trouble::Rejected | Trouble::Identity | Trouble::Malformed => {
-                self == Self::Probe
+    fn blame(self, failure: &Failure, identity: Identity) -> Blame {
+        match (failure.trouble, self) {
+            (Trouble::Exhausted, _) => Blame::None,
+            (Trouble::Refused | Trouble::Unreachable | Trouble::Tls | Trouble::Untrusted, _) => Blame::Down,
+            (_, Self::Probe) => Blame::Down,
+            (Trouble::Timeout, Self::Client) => match failure.phase {
+                Phase::Envelope => Blame::None,
+                // A server may look the client up before it greets, which takes as long as the client's DNS.
+                Phase::Greeting | Phase::Helo => Blame::Doubt,
+                // What it answers to the client's own address may not find its way back.
+                Phase::Connect if identity == Identity::Transparent => Blame::Doubt,
+                Phase::Connect | Phase::Tls => Blame::Down,
+            },
+            (Trouble::Closed | Trouble::Rejected | Trouble::Identity | Trouble::Malformed, Self::Client) => {
+                Blame::None
             }
         }
     }
@@ -218,8 +248,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_fails_rests_for_a_while() {
         let server = server();
-        let rest = Duration::from_secs(10);
-        server.failed(&failure(Phase::Connect, Trouble::Refused), Witness::Client, rest);
+        let settings = Settings::default();
+        let rest = settings.rest_time;
+        server.failed(&failure(Phase::Connect, Trouble::Refused), Witness::Client, &settings);
         assert_eq!(server.health(), Health::Down);
         assert!(server.rests(Instant::now() + rest.mul_f64(0.7)));
         assert!(!server.rests(Instant::now() + rest.mul_f64(1.3)));
@@ -230,18 +261,42 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_clients_trouble_does_not_speak_against_a_server() {
-        let server = server();
+        let (server, settings) = (server(), Settings::default());
         for failure in [
             failure(Phase::Connect, Trouble::Exhausted),
             failure(Phase::Greeting, Trouble::Rejected),
             failure(Phase::Helo, Trouble::Closed),
             failure(Phase::Envelope, Trouble::Timeout),
         ] {
-            server.failed(&failure, Witness::Client, Duration::from_secs(10));
+            server.failed(&failure, Witness::Client, &settings);
             assert_eq!(server.health(), Health::Unknown, "{failure:?}");
             assert!(!server.rests(Instant::now()));
         }
-        server.failed(&failure(Phase::Greeting, Trouble::Rejected), Witness::Probe, Duration::from_secs(10));
+        server.failed(&failure(Phase::Greeting, Trouble::Rejected), Witness::Probe, &settings);
+        assert_eq!(server.health(), Health::Down);
+    }
+
+    /// It may be the client's DNS that takes so long, or its network.
+    #[tokio::test]
+    async fn where_a_client_waits_in_vain_a_probe_decides() {
+        let settings = |identity| Settings { identity, ..Settings::default() };
+        for (phase, identity) in [
+            (Phase::Greeting, Identity::ProxyV2),
+            (Phase::Helo, Identity::ProxyV2),
+            (Phase::Connect, Identity::Transparent),
+        ] {
+            let (server, settings) = (server(), settings(identity));
+            server.answered();
+            server.failed(&failure(phase, Trouble::Timeout), Witness::Client, &settings);
+            assert_eq!(server.health(), Health::Up, "{phase:?}");
+            assert!(server.rests(Instant::now()));
+            server.doubted().await;
+            server.failed(&failure(phase, Trouble::Timeout), Witness::Probe, &settings);
+            assert_eq!(server.health(), Health::Down);
+        }
+        let server = server();
+        let connect = failure(Phase::Connect, Trouble::Timeout);
+        server.failed(&connect, Witness::Client, &settings(Identity::ProxyV2));
         assert_eq!(server.health(), Health::Down);
     }
 

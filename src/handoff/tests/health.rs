@@ -1,9 +1,11 @@
 //! What is learnt of servers, and how it orders them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::rig::{Client, GOOD, Server, ends, id, settings};
-use crate::handoff::{Backends, Handoff, Health, Identity, Phase, Settings, Trouble};
+use crate::handoff::{Backends, Handoff, Health, Identity, Phase, Proof, Settings, Trouble};
+use crate::screen::Passed;
 
 fn handoff(backends: &Arc<Backends>) -> Handoff {
     Handoff::new(Arc::clone(backends), ends(), id())
@@ -131,4 +133,49 @@ async fn servers_are_watched_until_nobody_cares() {
     }
     watch.abort();
     assert!(watch.await.unwrap_err().is_cancelled());
+}
+
+/// It was restarted, and a client came in between.
+#[tokio::test]
+async fn a_server_that_a_client_has_found_gone_is_asked_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("mta");
+    let started = || {
+        let _ = std::fs::remove_file(&socket);
+        Server::start_unix(
+            &socket,
+            "> 220 b\n< EHLO mx.example\n= 250-b\\r\\n250 DSN\\r\\n\n< QUIT\n> 221 bye",
+        )
+    };
+    let server = started();
+    let far = Duration::from_secs(3600);
+    let backends = Backends::new(&Settings { probe_interval: far, ..settings(&[&server]) }, "mx.example");
+    let backends = Arc::new(backends);
+    let watching = Arc::clone(&backends);
+    let watch = tokio::spawn(async move { watching.learn().await });
+    server.done().await;
+    while !backends.healthy() {
+        tokio::task::yield_now().await;
+    }
+    let mut client = Client::new();
+    client.mail("a@b");
+    let said = client.asks(&mut handoff(&backends), "one@x").await;
+    assert_eq!(said, "451 4.3.0 Service temporarily unavailable (connect, refused)");
+    assert!(!backends.healthy());
+    started().done().await;
+    while !backends.healthy() {
+        tokio::task::yield_now().await;
+    }
+    watch.abort();
+}
+
+/// Its queue takes connections; nobody takes them from there.
+#[tokio::test]
+async fn a_connection_alone_says_nothing_of_a_server() {
+    let hung = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let servers = vec![hung.local_addr().unwrap().to_string().parse().unwrap()];
+    let backends = Backends::new(&Settings { servers, ..Settings::default() }, "mx.example");
+    let proof = Passed::for_test();
+    assert!(backends.open(Proof::Passed(&proof), ends(), None, id()).await.is_ok());
+    assert!(!backends.healthy());
 }
