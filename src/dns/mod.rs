@@ -129,15 +129,19 @@ impl Resolver {
 
     /// IPv4 addresses, asked for now: what is remembered does not count, as when a list is tested.
     pub fn a_afresh<'r>(&'r self, name: &str) -> impl Future<Output = Answer<Ipv4Addr>> + Send + use<'r> {
-        if let (Source::Network(shared), Some(question)) = (&self.0.source, Question::new(name, Kind::A)) {
-            shared.forget(&question);
-        }
+        self.forget(name, Kind::A);
         self.a(name)
     }
 
     /// IPv6 addresses.
     pub fn aaaa<'r>(&'r self, name: &str) -> impl Future<Output = Answer<Ipv6Addr>> + Send + use<'r> {
         self.ask(name, Kind::Aaaa, |data| if let Data::Aaaa(a) = data { Some(a) } else { None })
+    }
+
+    /// IPv6 addresses, asked for now.
+    pub fn aaaa_afresh<'r>(&'r self, name: &str) -> impl Future<Output = Answer<Ipv6Addr>> + Send + use<'r> {
+        self.forget(name, Kind::Aaaa);
+        self.aaaa(name)
     }
 
     /// Mail exchangers, most preferred first.
@@ -175,6 +179,12 @@ impl Resolver {
             Source::Network(shared) => shared.in_flight(),
         };
         self.0.counters.read(in_flight)
+    }
+
+    fn forget(&self, name: &str, kind: Kind) {
+        if let (Source::Network(shared), Some(question)) = (&self.0.source, Question::new(name, kind)) {
+            shared.forget(&question);
+        }
     }
 
     fn ask<'r, T, P>(

@@ -43,8 +43,9 @@ async fn connect_by_name(
     settings: &Settings,
     client: &Client<'_>,
 ) -> Result<TcpStream, Trouble> {
-    let limit = settings.connect_timeout;
-    let addresses = whereabouts.addresses(Instant::now()).await?;
+    let begun = Instant::now();
+    let addresses = whereabouts.addresses(begun, settings.connect_timeout).await?;
+    let limit = settings.connect_timeout.saturating_sub(begun.elapsed());
     let is_possible =
         |address: &&SocketAddr| settings.identity != Identity::Transparent || is_met(address, client);
     let possible: Vec<_> = addresses.iter().filter(is_possible).collect();
@@ -53,9 +54,11 @@ async fn connect_by_name(
     for address in possible {
         connected = connect_to(*address, settings.identity, share, client).await;
         if connected.is_ok() {
-            break;
+            return connected;
         }
     }
+    // It may have moved.
+    whereabouts.look_up(Instant::now());
     connected
 }
 

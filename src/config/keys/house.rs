@@ -14,7 +14,7 @@ use crate::{allowlist, dns, handoff, metrics, relay, tls};
 pub(super) fn backend(backend: &mut handoff::Settings) -> Section<'_> {
     section("backend", "Where clean connections go, and how the server is told who the client is.", vec![
         key("servers", list(&mut backend.servers, word("address:port, name:port or unix:/path")),
-            "The servers, most wanted first. Names are looked up again when their TTL is over."),
+            "The servers, most wanted first. Names are looked up again when their TTL is over, or nobody answers."),
         key("order", one(&mut backend.order, choice()),
             "In which order servers are tried; those that failed a short while ago come last in any."),
         key("connection_limit", one(&mut backend.connection_limit, number(0..=usize::MAX)),

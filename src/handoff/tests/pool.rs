@@ -1,9 +1,11 @@
 //! Which of several servers has a client, and how many each has.
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 
 use super::rig::{ends, id};
-use crate::dns::{Resolver, Zone};
+use crate::dns::{self, Resolver, Responder, Zone};
 use crate::handoff::{Backend, Backends, Identity, Order, Proof, Settings, Trouble, Unavailable};
 use crate::screen::Passed;
 
@@ -90,4 +92,23 @@ async fn a_server_is_found_by_its_name() {
     let proof = Passed::for_test();
     let backend = backends.open(Proof::Passed(&proof), ends(), None, id()).await.unwrap();
     assert_eq!(**backend.server(), *server);
+}
+
+#[tokio::test]
+async fn a_server_that_has_moved_is_found_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let zone = |address| Zone::parse(&format!("mta.example.org 3600 A {address}")).unwrap();
+    let dns = Responder::bind("127.0.0.1:0".parse().unwrap(), zone("127.0.0.9")).await.unwrap();
+    let resolver = dns::Settings { servers: vec![dns.address()], ..dns::Settings::default() };
+    let servers = vec![format!("mta.example.org:{port}").parse().unwrap()];
+    let settings = Settings { servers, identity: Identity::None, ..Settings::default() };
+    let backends = Backends::new(&settings, "mx.example").located_by(&Resolver::new(&resolver).unwrap());
+    let proof = Passed::for_test();
+    let open = || backends.open(Proof::Passed(&proof), ends(), None, id());
+    assert_eq!(open().await.unwrap_err().trouble, Trouble::Refused);
+    dns.serve(zone("127.0.0.1"));
+    while open().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
