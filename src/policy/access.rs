@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::dns::Answer;
+use tokio::time::timeout;
+
+use crate::dns::{Answer, Trouble};
 use crate::smtp::address::Address;
 use crate::smtp::host::{address_literal, to_ascii, valid_address};
 use crate::table::{Key, Live, Table, address_keys, host_keys, ip_keys};
+use crate::time;
 
 use super::answered::{Answered, Grant, no_answer};
 use super::judging::{Judging, Outcome};
@@ -15,8 +19,22 @@ use super::lookups::is_host;
 use super::reply::Subject;
 use super::restriction::Servers;
 
-/// Addresses of hosts that a table is asked for at most: a domain's owner can give it any number.
+/// Hosts, and addresses of all of them, that a table is asked for at most: a domain's owner can give it any number. As
+/// in Postfix, which takes 100 records of each name, the rest is not looked at; exchangers that mail goes to first come
+/// first.
+const MAX_HOSTS: usize = 100;
 const MAX_ADDRESSES: usize = 100;
+
+/// What looking for them may take in all. A client waits five minutes for a reply (RFC 5321 §4.5.3.2.3), and there may be
+/// more restrictions.
+const MAX_TIME: Duration = Duration::from_secs(30);
+
+/// Hosts whose addresses DNS does not tell now: one is named, however many there are.
+#[derive(Default)]
+struct Silent {
+    first: Option<(String, Trouble)>,
+    more: usize,
+}
 
 impl Judging<'_> {
     /// What `table` says of `subject`; `None`: the client's name is needed, and has not been asked for yet.
@@ -118,8 +136,26 @@ impl Judging<'_> {
         servers: Servers,
         table: &Arc<Live<Table>>,
     ) -> Outcome {
+        let mut silent = Silent::default();
+        let found =
+            timeout(MAX_TIME, self.check_hosts(subject, servers, &table.current(), &mut silent)).await;
+        if let Some(what) = silent.told() {
+            self.trouble(what);
+        }
+        found.unwrap_or_else(|_| {
+            self.trouble(format!("no answer within {}; the rest is left out", time::show(MAX_TIME)));
+            Outcome::Dunno
+        })
+    }
+
+    async fn check_hosts(
+        &mut self,
+        subject: Subject,
+        servers: Servers,
+        table: &Table,
+        silent: &mut Silent,
+    ) -> Outcome {
         let Some(name) = self.name_behind(subject).await else { return Outcome::Dunno };
-        let table = &*table.current();
         if name.starts_with('[') {
             // A literal is its own mail exchanger, but has no name server.
             return match address_literal(&name) {
@@ -128,7 +164,11 @@ impl Judging<'_> {
             };
         }
         let name = to_ascii(&name).map_or_else(|| name.clone(), Cow::into_owned);
-        let hosts = self.hosts_behind(name, servers).await;
+        let mut hosts = self.hosts_behind(name, servers).await;
+        if hosts.len() > MAX_HOSTS {
+            self.trouble(format!("{} hosts, of which {MAX_HOSTS} are looked at", hosts.len()));
+            hosts.truncate(MAX_HOSTS);
+        }
         let mut addresses = 0;
         for host in hosts {
             if let Some(address) = valid_address(&host) {
@@ -144,7 +184,7 @@ impl Judging<'_> {
                     found => return found,
                 }
             }
-            for address in self.addresses_of(&host, servers).await {
+            for address in self.addresses_of(&host, servers, silent).await {
                 addresses += 1;
                 if addresses > MAX_ADDRESSES {
                     self.trouble(format!(
@@ -219,19 +259,36 @@ impl Judging<'_> {
         answer
     }
 
-    async fn addresses_of(&mut self, host: &str, servers: Servers) -> Vec<IpAddr> {
+    async fn addresses_of(&mut self, host: &str, servers: Servers, silent: &mut Silent) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
+        let mut trouble = None;
         for answer in [self.a(host).await, self.aaaa(host).await] {
             match answer {
                 Answer::Found { records, .. } => addresses.extend(records),
                 Answer::NotFound { .. } => {}
-                Answer::Temporary(trouble) if servers != Servers::Own => {
-                    self.trouble(format!("cannot look up {host}: {}", trouble.as_str()));
-                }
+                Answer::Temporary(why) if servers != Servers::Own => trouble = Some(why),
                 Answer::Temporary(_) => {}
             }
         }
+        if let Some(trouble) = trouble {
+            silent.add(host, trouble);
+        }
         addresses
+    }
+}
+
+impl Silent {
+    fn add(&mut self, host: &str, trouble: Trouble) {
+        match self.first {
+            None => self.first = Some((host.to_owned(), trouble)),
+            Some(_) => self.more += 1,
+        }
+    }
+
+    fn told(&self) -> Option<String> {
+        let (host, trouble) = self.first.as_ref()?;
+        let more = if self.more == 0 { String::new() } else { format!(" and {} more hosts", self.more) };
+        Some(format!("cannot look up {host}{more}: {}", trouble.as_str()))
     }
 }
 
