@@ -132,7 +132,7 @@ impl Session {
     }
 
     /// DATA or BDAT. Content that nobody wants cannot be told from commands: behind BDAT it is under way already,
-    /// so there a refusal ends the session.
+    /// so there a refusal ends the session. As in Postfix the lists judge a message, and not each chunk of it.
     fn content_command(&mut self, command: ContentCommand, after: After) -> Step {
         let verb = command.verb();
         if let Some(reply) = self.out_of_order(verb) {
@@ -143,6 +143,9 @@ impl Session {
         }
         if let Some(reply) = self.standing.clone() {
             return self.close(vec![reply]);
+        }
+        if self.is_chunked() {
+            return self.permitted(Pending { command: Awaited::Data(command) });
         }
         self.judge(Awaited::Data(command))
     }
@@ -276,13 +279,12 @@ impl Session {
     fn out_of_order(&self, verb: Verb) -> Option<Reply> {
         let needs_helo = self.settings.helo_required && self.helo.is_none() && !self.observes();
         let in_transaction = self.transaction.is_some();
-        let is_chunked = self.transaction.as_ref().is_some_and(|transaction| transaction.chunked);
         match verb {
             Verb::Mail if needs_helo => Some(need_helo()),
             Verb::Mail if in_transaction => Some(Reply::new(503, "5.5.1 Error: nested MAIL command")),
             Verb::Rcpt if !in_transaction => Some(need_mail()),
             // RFC 3030 §2. Behind one of these Exim takes nothing but RSET, and the next chunk for commands.
-            Verb::Rcpt | Verb::Data if is_chunked => {
+            Verb::Rcpt | Verb::Data if self.is_chunked() => {
                 Some(Reply::new(503, format!("5.5.1 Error: {} after BDAT", verb.as_str())))
             }
             Verb::Etrn if needs_helo => Some(Reply::new(503, "Error: send HELO/EHLO first")),
@@ -314,6 +316,11 @@ impl Session {
                 }
             }
         })
+    }
+
+    /// Whether the lists have permitted a chunk of this message: they judge a message, and not each chunk of it.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.chunked)
     }
 
     fn accepted(&self) -> usize {

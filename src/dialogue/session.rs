@@ -81,7 +81,7 @@ pub(super) enum Offered {
 pub(super) struct Transaction {
     pub(super) number: u64,
     pub(super) mail: Arc<Mail>,
-    /// Whether a chunk of its content was sent.
+    /// Whether a chunk of its content was permitted.
     pub(super) chunked: bool,
     /// Recipients that the backend has accepted, and the last of them.
     pub(super) accepted: usize,
