@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::dns::Resolver;
+use crate::spelling::nearest;
 use crate::table::{Keys, Live, LoadError, MatchList, ParentDomains, Refresh, Sources, Table, words};
 
 use super::answered::unfit;
@@ -38,6 +39,7 @@ impl Policy {
         let recipients = loader.recipients(&settings.recipients);
         let rbl_reply_maps = loader.tables("rbl_reply_maps", &settings.rbl_reply_maps, Kind::Templates);
         let default_rbl_reply = loader.template();
+        loader.parent_names();
         let parents_in_tables = loader.parents("smtpd_access_maps");
 
         let Loader { mut problems, files, class_names, services, warnings, .. } = loader;
@@ -84,6 +86,23 @@ enum Kind {
     /// Of no interest.
     Keys,
 }
+
+/// What Postfix's `parent_domain_matches_subdomains` may name. Those that mean nothing here stand in many a main.cf.
+const HAVE_PARENTS: [&str; 13] = [
+    "debug_peer_list",
+    "fast_flush_domains",
+    "mynetworks",
+    "permit_mx_backup_networks",
+    "postscreen_access_list",
+    "qmqpd_authorized_clients",
+    "relay_domains",
+    "smtpd_access_maps",
+    "smtpd_authorized_verp_clients",
+    "smtpd_authorized_xclient_hosts",
+    "smtpd_authorized_xforward_hosts",
+    "smtpd_client_event_limit_exceptions",
+    "smtpd_sasl_exceptions_networks",
+];
 
 struct Loader<'s> {
     settings: &'s Settings,
@@ -211,6 +230,18 @@ impl<'s> Loader<'s> {
     fn parents(&self, parameter: &str) -> ParentDomains {
         let is_named = words(&self.settings.parent_domain_matches_subdomains).any(|word| word == parameter);
         if is_named { ParentDomains::Match } else { ParentDomains::DotOnly }
+    }
+
+    /// A misspelt name would leave out the one that was meant.
+    fn parent_names(&mut self) {
+        const KEY: &str = "parent_domain_matches_subdomains";
+        for name in words(&self.settings.parent_domain_matches_subdomains) {
+            if !HAVE_PARENTS.contains(&name) {
+                let meant = nearest(name, HAVE_PARENTS).map(|near| format!("; did you mean `{near}`?"));
+                let what = format!("`{name}` is no name of a list{}", meant.unwrap_or_default());
+                self.problem(KEY, what);
+            }
+        }
     }
 
     fn recipients(&mut self, from: &Recipients) -> RecipientTables {
