@@ -52,7 +52,7 @@ impl ClientNames {
     }
 
     /// The names of `address`, looked up the first time.
-    pub async fn of(&self, address: IpAddr, resolver: &Resolver) -> &Names {
+    pub(super) async fn of(&self, address: IpAddr, resolver: &Resolver) -> &Names {
         match self.found() {
             Some(names) => names,
             // Boxed: who has them already need not make room for two lookups.
