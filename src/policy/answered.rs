@@ -142,7 +142,7 @@ impl Judging<'_> {
 
     /// A right-hand side that is a list of restrictions and classes.
     async fn restrictions(&mut self, place: Place<'_>, about: Subject, text: &str) -> Result<Consent, End> {
-        let problem = match list::parse(text, None, &mut Classes(&self.policy.class_names)) {
+        let problem = match list::parse(text, None, &mut &self.policy.vocabulary) {
             Ok(entries) if self.may_go_deeper() => return self.nested(place, &entries, about).await,
             Ok(_) => TOO_DEEP.to_owned(),
             Err(errors) => list::told(&errors),
@@ -160,7 +160,7 @@ pub(super) fn no_answer(about: Subject) -> Outcome {
 
 /// Why `value` could not stand in an access table: what [`Judging::follow`] would stumble upon, said when the table
 /// is read.
-pub(super) fn unfit(value: &str, class_names: &BTreeMap<String, usize>) -> Option<String> {
+pub(super) fn unfit(value: &str, vocabulary: &Vocabulary) -> Option<String> {
     if is_code_without_text(value) {
         let value = value.trim();
         return Some(format!(
@@ -168,7 +168,7 @@ pub(super) fn unfit(value: &str, class_names: &BTreeMap<String, usize>) -> Optio
         ));
     }
     match Action::parse(value) {
-        Ok(Action::List(text)) => match list::parse(text, None, &mut Classes(class_names)) {
+        Ok(Action::List(text)) => match list::parse(text, None, &mut &*vocabulary) {
             Ok(_) => None,
             Err(errors) => Some(format!("`{value}` is no action, and as a list: {}", list::told(&errors))),
         },
@@ -178,15 +178,25 @@ pub(super) fn unfit(value: &str, class_names: &BTreeMap<String, usize>) -> Optio
 }
 
 /// What a right-hand side can refer to: classes, but no tables and no servers.
-struct Classes<'n>(&'n BTreeMap<String, usize>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Vocabulary {
+    /// The classes, each with its index in the policy.
+    pub(super) classes: BTreeMap<String, usize>,
+    /// Restrictions and classes that lack what they need, in small letters, with what that is.
+    pub(super) unmet: BTreeMap<String, String>,
+}
 
-impl Surroundings for Classes<'_> {
+impl Surroundings for &Vocabulary {
     fn class(&self, name: &str) -> Option<usize> {
-        self.0.get(name).copied()
+        self.classes.get(name).copied()
+    }
+
+    fn unmet(&self, word: &str) -> Option<String> {
+        self.unmet.get(&word.to_ascii_lowercase()).cloned()
     }
 
     fn classes(&self) -> Vec<&str> {
-        self.0.keys().map(String::as_str).collect()
+        self.classes.keys().map(String::as_str).collect()
     }
 
     fn table(&mut self, spec: &str) -> Result<Arc<Live<Table>>, Vec<String>> {

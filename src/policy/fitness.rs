@@ -9,8 +9,8 @@ use super::judgement::List;
 use super::restriction::{Entry, Restriction};
 use super::service::Service;
 use super::settings::Settings;
-use super::unlisted::RecipientTables;
-use super::verbs::{Needs, Times, Verb};
+use super::verbs::{Needs, Times, VERBS, Verb};
+use crate::table::words;
 
 /// What is done when a policy service does not answer must itself ask nobody.
 pub(super) fn of_default_actions<'s>(
@@ -49,19 +49,14 @@ pub(super) fn of_classes(names: &BTreeMap<String, usize>, classes: &[Vec<Entry>]
 }
 
 /// Every restriction must have what it needs, and stand where it can see what it is about.
-pub(super) fn of_uses(
-    settings: &Settings,
-    lists: &[Vec<Entry>; 7],
-    classes: &[Vec<Entry>],
-    recipients: &RecipientTables,
-) -> Vec<Problem> {
+pub(super) fn of_uses(settings: &Settings, lists: &[Vec<Entry>; 7], classes: &[Vec<Entry>]) -> Vec<Problem> {
     let times = if settings.delay_reject { Times::Delayed } else { Times::AtOnce };
     let mut problems = Vec::new();
     for (list, entries) in List::ALL.into_iter().zip(lists) {
         let inside = reachable(classes, entries);
         let used = entries.iter().chain(inside.iter().flat_map(|class| entries_of(classes, *class)));
         for entry in used {
-            if let Some(why) = unmet(entry.verb, settings, recipients) {
+            if let Some(why) = unmet(entry.verb, settings) {
                 problems.push(problem(list.as_str(), format!("`{}` {why}", entry.text)));
             }
             if let Some(why) = entry.verb.unfit_for(list, times) {
@@ -73,12 +68,12 @@ pub(super) fn of_uses(
 }
 
 /// What `verb` needs and does not have.
-fn unmet(verb: &Verb, settings: &Settings, recipients: &RecipientTables) -> Option<&'static str> {
+fn unmet(verb: &Verb, settings: &Settings) -> Option<&'static str> {
     match verb.needs() {
         Needs::Domains if !settings.domains.any() => {
             Some("knows no domain that is ours: fill in `domains`, or leave it to the backend")
         }
-        Needs::Recipients if !recipients.any() => {
+        Needs::Recipients if !settings.recipients.any() => {
             Some("has no table to look into: fill in `recipients`, or leave it to the backend")
         }
         Needs::Recipients if !settings.domains.any() => {
@@ -86,6 +81,29 @@ fn unmet(verb: &Verb, settings: &Settings, recipients: &RecipientTables) -> Opti
         }
         _ => None,
     }
+}
+
+/// Words that no table and no policy server may answer, with what they need and do not have: restrictions, and classes
+/// that lead to these.
+pub(super) fn unmet_words(settings: &Settings) -> BTreeMap<String, String> {
+    let restrictions = VERBS.iter().flat_map(|verb| verb.names().map(move |name| (name, verb)));
+    let mut found: BTreeMap<String, String> = restrictions
+        .filter_map(|(name, verb)| Some((name.to_owned(), unmet(verb, settings)?.to_owned())))
+        .collect();
+    let mut are_new = true;
+    while are_new {
+        let known = found.len();
+        for (name, text) in &settings.classes {
+            let reason = words(text).find_map(|word| {
+                Some(format!("leads to `{word}`, which {}", found.get(&word.to_ascii_lowercase())?))
+            });
+            if let Some(reason) = reason {
+                found.entry(name.to_ascii_lowercase()).or_insert(reason);
+            }
+        }
+        are_new = found.len() > known;
+    }
+    found
 }
 
 /// The classes to which `entries` lead, however deep.

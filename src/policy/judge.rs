@@ -134,7 +134,7 @@ impl Judging<'_> {
 
     /// The implied restriction behind the last list: addresses in our domains must exist.
     async fn listed(&mut self, list: List, party: Party) -> Result<(), End> {
-        if !self.policy.recipients.any() {
+        if !self.policy.settings.recipients.any() {
             return Ok(());
         }
         let policy = self.policy;

@@ -19,6 +19,8 @@ use super::verbs::{Argument, CLASS, Makes, VERBS, Verb};
 pub(super) enum ListError {
     #[error("`{word}` is no restriction and no restriction class{}", did_you_mean(.nearest))]
     Unknown { word: String, nearest: Option<String> },
+    #[error("`{word}` {why}")]
+    Unmet { word: String, why: String },
     #[error("`{word}`: {advice}")]
     Refused { word: String, advice: &'static str },
     #[error("`{verb}` needs {argument} behind it{}", instead_of(.found))]
@@ -52,6 +54,11 @@ pub(super) fn told(errors: &[ListError]) -> String {
 pub(super) trait Surroundings {
     /// The index of a restriction class.
     fn class(&self, name: &str) -> Option<usize>;
+
+    /// Why a restriction or a class could not work here, unless that is seen later.
+    fn unmet(&self, _word: &str) -> Option<String> {
+        None
+    }
 
     /// The names of all classes.
     fn classes(&self) -> Vec<&str>;
@@ -106,6 +113,9 @@ impl<S: Surroundings> Reader<'_, S> {
         if word.contains(':') {
             let verb = self.bare.ok_or_else(|| vec![ListError::BareTable(word.to_owned())])?;
             return Ok((verb, word.to_owned(), self.make(verb, word)?));
+        }
+        if let Some(why) = self.around.unmet(word) {
+            return Err(vec![ListError::Unmet { word: word.to_owned(), why }]);
         }
         let Some(verb) = Verb::find(word) else {
             let class = self.around.class(word).ok_or_else(|| vec![self.unknown(word)])?;

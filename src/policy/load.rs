@@ -1,6 +1,6 @@
 //! From settings to a policy: reads every list, loads every table, and says everything that could not work.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::dns::Resolver;
 use crate::spelling::nearest;
 use crate::table::{Keys, Live, LoadError, MatchList, ParentDomains, Refresh, Sources, Table, words};
 
-use super::answered::unfit;
+use super::answered::{Vocabulary, unfit};
 use super::destination::Class;
 use super::fitness;
 use super::judgement::List;
@@ -42,10 +42,10 @@ impl Policy {
         loader.parent_names();
         let parents_in_tables = loader.parents("smtpd_access_maps");
 
-        let Loader { mut problems, files, class_names, services, warnings, .. } = loader;
+        let Loader { mut problems, files, vocabulary, services, warnings, .. } = loader;
         problems.extend(fitness::of_default_actions(&settings, services.values()));
-        problems.extend(fitness::of_classes(&class_names, &classes));
-        problems.extend(fitness::of_uses(&settings, &lists, &classes, &recipients));
+        problems.extend(fitness::of_classes(&vocabulary.classes, &classes));
+        problems.extend(fitness::of_uses(&settings, &lists, &classes));
         let (Some(mynetworks), Some(domains), Some(default_rbl_reply)) =
             (mynetworks, domains, default_rbl_reply)
         else {
@@ -58,7 +58,7 @@ impl Policy {
             times: if settings.delay_reject { Times::Delayed } else { Times::AtOnce },
             lists,
             classes,
-            class_names,
+            vocabulary,
             mynetworks,
             domains,
             recipients,
@@ -107,7 +107,8 @@ const HAVE_PARENTS: [&str; 13] = [
 struct Loader<'s> {
     settings: &'s Settings,
     base: &'s Path,
-    class_names: BTreeMap<String, usize>,
+    /// What tables may answer.
+    vocabulary: Vocabulary,
     /// Every table once, however often it is named.
     access: HashMap<String, Result<Arc<Live<Table>>, Vec<String>>>,
     files: Vec<Arc<dyn Refresh>>,
@@ -118,11 +119,12 @@ struct Loader<'s> {
 
 impl<'s> Loader<'s> {
     fn new(settings: &'s Settings, base: &'s Path) -> Self {
-        let class_names = settings.classes.keys().cloned().zip(0..).collect();
+        let classes = settings.classes.keys().cloned().zip(0..).collect();
+        let vocabulary = Vocabulary { classes, unmet: fitness::unmet_words(settings) };
         Self {
             settings,
             base,
-            class_names,
+            vocabulary,
             access: HashMap::new(),
             files: Vec::new(),
             services: HashMap::new(),
@@ -278,10 +280,10 @@ impl<'s> Loader<'s> {
     /// A table whose values are checked now, and whenever it is read again.
     fn live(&mut self, spec: &str, kind: Kind) -> Result<Arc<Live<Table>>, Vec<String>> {
         let (owned, base) = (spec.to_owned(), self.base.to_owned());
-        let class_names = self.class_names.clone();
+        let vocabulary = self.vocabulary.clone();
         let load = move || {
             let table = Table::load(&owned, &base)?;
-            let errors = faults(&table, kind, &class_names);
+            let errors = faults(&table, kind, &vocabulary);
             if errors.is_empty() { Ok(table) } else { Err(errors) }
         };
         match Live::new(load) {
@@ -308,11 +310,11 @@ impl<'s> Loader<'s> {
 
 impl Surroundings for Loader<'_> {
     fn class(&self, name: &str) -> Option<usize> {
-        self.class_names.get(name).copied()
+        self.vocabulary.classes.get(name).copied()
     }
 
     fn classes(&self) -> Vec<&str> {
-        self.class_names.keys().map(String::as_str).collect()
+        self.vocabulary.classes.keys().map(String::as_str).collect()
     }
 
     fn table(&mut self, spec: &str) -> Result<Arc<Live<Table>>, Vec<String>> {
@@ -336,7 +338,7 @@ impl Surroundings for Loader<'_> {
 }
 
 /// What is wrong with the values of `table`.
-fn faults(table: &Table, kind: Kind, class_names: &BTreeMap<String, usize>) -> Vec<LoadError> {
+fn faults(table: &Table, kind: Kind, vocabulary: &Vocabulary) -> Vec<LoadError> {
     let file = table
         .files()
         .first()
@@ -347,7 +349,7 @@ fn faults(table: &Table, kind: Kind, class_names: &BTreeMap<String, usize>) -> V
         Kind::Templates => value.parse::<Template>().err(),
         // Whether a pattern's groups make a good action is seen when they are put in.
         Kind::Actions if is_dynamic(value) => None,
-        Kind::Actions => unfit(value, class_names),
+        Kind::Actions => unfit(value, vocabulary),
     };
     let values = table.values();
     let wrong = values.iter().filter_map(|value| Some((value.line, fault(value.text)?)));

@@ -55,7 +55,6 @@ pub use verify::{Probed, Verifier};
 
 pub(crate) use dnsbl::without_key;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -63,6 +62,7 @@ use std::sync::Arc;
 use crate::dns::Resolver;
 use crate::table::{Live, MatchList, ParentDomains, Refresh};
 
+use answered::Vocabulary;
 use destination::Class;
 use probes::Probes;
 use restriction::{Entry, Party, Restriction};
@@ -76,7 +76,7 @@ pub struct Policy {
     times: Times,
     lists: [Vec<Entry>; 7],
     classes: Vec<Vec<Entry>>,
-    class_names: BTreeMap<String, usize>,
+    vocabulary: Vocabulary,
     mynetworks: Arc<Live<MatchList>>,
     domains: OurDomains,
     recipients: RecipientTables,

@@ -258,6 +258,20 @@ impl Domains {
     }
 }
 
+impl Recipients {
+    /// Whether there is any table of recipients to look into.
+    pub fn any(&self) -> bool {
+        [
+            &self.local_recipient_maps,
+            &self.relay_recipient_maps,
+            &self.virtual_mailbox_maps,
+            &self.virtual_alias_maps,
+        ]
+        .iter()
+        .any(|tables| !tables.trim().is_empty())
+    }
+}
+
 impl Default for Codes {
     fn default() -> Self {
         Self {

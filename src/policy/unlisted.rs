@@ -25,14 +25,6 @@ pub(super) struct RecipientTables {
     pub(super) sender_canonical: Tables,
 }
 
-impl RecipientTables {
-    /// Whether there is anything to look into.
-    pub(super) fn any(&self) -> bool {
-        let all = [&self.local, &self.relay, &self.virtual_mailbox, &self.virtual_alias];
-        all.iter().any(|tables| !tables.is_empty())
-    }
-}
-
 impl Judging<'_> {
     pub(super) fn reject_unlisted(&mut self, party: Party) -> Outcome {
         let Some(address) = self.address_of(party) else { return Outcome::Dunno };
