@@ -20,12 +20,21 @@ pub trait Sources {
 /// Holds the last good version of something read from files.
 ///
 /// [`Live::current`] costs nanoseconds and never waits. [`Refresh::refresh`] reads files, so call it off the network
-/// path; while it reads, everybody goes on with what there is. A broken new version is told of once and not taken.
+/// path; while it reads, everybody goes on with what there is. A broken new version is told of once and not taken, and
+/// tried again at each refresh.
 pub struct Live<T> {
     current: ArcSwap<T>,
     load: Option<Loader<T>>,
-    /// The files at the last attempt to read them, good or not.
-    seen: Mutex<Vec<File>>,
+    last: Mutex<Attempt>,
+}
+
+/// The last attempt to read something.
+#[derive(Default)]
+struct Attempt {
+    /// The files as they were then: of one that failed those of the last good version, for no others are known.
+    files: Vec<File>,
+    /// Why it failed, if it did.
+    errors: Vec<LoadError>,
 }
 
 type Loader<T> = Box<dyn Fn() -> Result<T, Vec<LoadError>> + Send + Sync>;
@@ -36,13 +45,13 @@ impl<T: Sources> Live<T> {
         load: impl Fn() -> Result<T, Vec<LoadError>> + Send + Sync + 'static,
     ) -> Result<Self, Vec<LoadError>> {
         let first = load()?;
-        let seen = Mutex::new(first.files());
-        Ok(Self { current: ArcSwap::from_pointee(first), load: Some(Box::new(load)), seen })
+        let last = Mutex::new(Attempt { files: first.files(), errors: Vec::new() });
+        Ok(Self { current: ArcSwap::from_pointee(first), load: Some(Box::new(load)), last })
     }
 
     /// Something that follows no file, where something that does could stand.
     pub fn fixed(value: T) -> Self {
-        Self { current: ArcSwap::from_pointee(value), load: None, seen: Mutex::new(Vec::new()) }
+        Self { current: ArcSwap::from_pointee(value), load: None, last: Mutex::default() }
     }
 
     /// The last good version.
@@ -72,29 +81,34 @@ pub enum Refreshed {
 
 /// Anything [`Live`], whatever it holds.
 pub trait Refresh: Send + Sync {
-    /// Reads the files again if one of them has changed. Waits for the disk.
+    /// Reads the files again if one of them has changed, or if they could not be read. Waits for the disk.
     fn refresh(&self) -> Refreshed;
 }
 
 impl<T: Sources + Send + Sync> Refresh for Live<T> {
     fn refresh(&self) -> Refreshed {
         let Some(load) = &self.load else { return Refreshed::Unchanged };
-        let mut seen = self.seen.lock();
-        let now: Vec<_> = seen.iter().map(File::now).collect();
-        if *seen == now {
+        let mut last = self.last.lock();
+        let now: Vec<_> = last.files.iter().map(File::now).collect();
+        let is_new = last.files != now;
+        // What has failed is tried again: it may have been about a file that is not known here, or for want of a
+        // descriptor.
+        if !is_new && last.errors.is_empty() {
             return Refreshed::Unchanged;
         }
-        let changed =
-            now.iter().filter(|file| !seen.contains(file)).map(|file| file.path().to_owned()).collect();
         match load() {
             Ok(new) => {
-                *seen = new.files();
+                let (before, files) = (self.current().files(), new.files());
+                let changed = files.iter().filter(|file| !before.contains(file));
+                let changed = changed.map(|file| file.path().to_owned()).collect();
+                *last = Attempt { files, errors: Vec::new() };
                 self.current.store(Arc::new(new));
                 Refreshed::Replaced(changed)
             }
             Err(errors) => {
-                *seen = now;
-                Refreshed::Kept(errors)
+                let is_told = !is_new && last.errors == errors;
+                *last = Attempt { files: now, errors: errors.clone() };
+                if is_told { Refreshed::Unchanged } else { Refreshed::Kept(errors) }
             }
         }
     }
@@ -111,6 +125,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::table::{MatchList, ParentDomains};
 
     fn value(live: &Live<Table>, key: &str) -> Option<String> {
         live.current().lookup(key).unwrap().map(std::borrow::Cow::into_owned)
@@ -140,6 +155,28 @@ mod tests {
         fs::write(&path, "a DUNNO\n").unwrap();
         assert_eq!(live.refresh(), Refreshed::Replaced(vec![path]));
         assert_eq!(value(&live, "a").as_deref(), Some("DUNNO"));
+    }
+
+    #[test]
+    fn what_failed_for_another_file_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (outer, inner) = (folder.path().join("outer"), folder.path().join("inner"));
+        fs::write(&outer, "10.0.0.0/8\n").unwrap();
+        let text = outer.display().to_string();
+        let live = Live::new(move || MatchList::load(&text, Path::new("/"), ParentDomains::Match)).unwrap();
+        let has = |address: &str| live.current().matches_address(address.parse().unwrap()).unwrap();
+
+        fs::write(&outer, inner.display().to_string()).unwrap();
+        assert!(matches!(live.refresh(), Refreshed::Kept(_)));
+        assert_eq!(live.refresh(), Refreshed::Unchanged, "told once");
+        fs::write(&inner, "192.0.2/24\n").unwrap();
+        assert!(matches!(live.refresh(), Refreshed::Kept(_)), "another fault");
+        assert!(has("10.0.0.1"));
+
+        fs::write(&inner, "192.0.2.0/24\n").unwrap();
+        assert_eq!(live.refresh(), Refreshed::Replaced(vec![outer.clone(), inner.clone()]));
+        assert!(has("192.0.2.1") && !has("10.0.0.1"));
+        assert_eq!(live.refresh(), Refreshed::Unchanged);
     }
 
     #[test]
