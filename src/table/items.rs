@@ -178,7 +178,9 @@ fn kind(item: &str) -> Result<Kind<'_>, String> {
         return network(item).map(Kind::Network);
     }
     if item.contains(':') {
-        let looks_like_ipv6 = item.contains("::") || item.starts_with(|c: char| c.is_ascii_digit());
+        let in_address = |c: char| c.is_ascii_hexdigit() || c == ':';
+        let looks_like_ipv6 = item.starts_with(|c: char| c.is_ascii_digit())
+            || item.split_once("::").is_some_and(|(front, _)| front.chars().all(in_address));
         return match network(item) {
             Err(_) if !looks_like_ipv6 => Ok(Kind::Table(item)),
             parsed => parsed.map(Kind::Network),
@@ -279,6 +281,8 @@ mod tests {
         let mynetworks = list("cidr:{ {10.0.0.0/8 no} }, inline:{ example.com=x } static:all");
         assert!(has(&mynetworks, "10.1.2.3"));
         assert!(has(&mynetworks, "192.0.2.1"));
+        let by_ipv6 = list("!cidr:{ {2001:db8:1::/48 x} } cidr:{ {2001:db8::/32 OK}, {::1 OK} }");
+        assert!(has(&by_ipv6, "2001:db8::1") && has(&by_ipv6, "::1") && !has(&by_ipv6, "2001:db8:1::1"));
         let by_name = list("inline:{ example.com=x } !inline:{ bad.example.org=x } static:all");
         assert!(by_name.matches_name("mail.example.com").unwrap());
         assert!(!by_name.matches_name("bad.example.org").unwrap());
@@ -306,7 +310,7 @@ mod tests {
 
     #[test]
     fn all_errors_are_told_with_what_would_be_right() {
-        let errors = errors("10.1.2.3/8 !, /no/such/file 10/8 nosuch:x a@b fe80::1/64");
+        let errors = errors("10.1.2.3/8 !, /no/such/file 10/8 nosuch:x a@b fe80::1/64 fe80::1%eth0");
         let wanted = [
             "10.1.2.3/8: `10.1.2.3/8` has address bits behind its /8: write 10.0.0.0/8, or 10.1.2.3 alone",
             "!: neither",
@@ -315,6 +319,7 @@ mod tests {
             "nosuch:x: ",
             "a@b: neither",
             "fe80::1/64: `fe80::1/64` has address bits behind its /64: write fe80::/64",
+            "fe80::1%eth0: `fe80::1%eth0` is no address",
         ];
         assert_eq!(errors.len(), wanted.len(), "{errors:#?}");
         for (error, wanted) in errors.iter().zip(wanted) {
