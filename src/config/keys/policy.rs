@@ -199,7 +199,7 @@ fn policy_service(options: &mut service::Options) -> Section<'_> {
         key("timeout", one(&mut options.timeout, time(Seconds, SECOND)),
             "How long one attempt may take."),
         key("max_idle", one(&mut options.max_idle, time(Seconds, SECOND)),
-            "After how long an unused connection is closed."),
+            "After how long without a request a connection is not used again."),
         key("max_ttl", one(&mut options.max_ttl, time(Seconds, SECOND)),
             "After how long a connection is not used again."),
         key("request_limit", one(&mut options.request_limit, number(0..=u32::MAX)),

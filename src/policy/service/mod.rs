@@ -27,7 +27,7 @@ use request::request;
 pub struct Options {
     /// How long one attempt may take; default 100 s.
     pub timeout: Duration,
-    /// After how long an unused connection is closed; default 300 s.
+    /// After how long without a request a connection is not used again; default 300 s.
     pub max_idle: Duration,
     /// After how long a connection is not used again; default 1000 s.
     pub max_ttl: Duration,
@@ -62,6 +62,9 @@ impl Default for Options {
 /// Connections to one service at once: as many as Postfix has processes. Who comes later waits, within the timeout.
 const CONNECTIONS: usize = 100;
 
+/// What a limit of time must be at least, as in `[policy_service]`.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// Where a service listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Endpoint {
@@ -88,10 +91,20 @@ impl Service {
         let endpoint = words.next().ok_or_else(|| format!("`{text}` names no endpoint: {ENDPOINTS}"))?;
         // An option may have blanks around its `=`, or stand in braces: { name = value with blanks }.
         while let Some(word) = words.next() {
-            let mut option = if word.starts_with('{') { unbrace(word)?.to_owned() } else { word.to_owned() };
-            while !option.contains('=') || option.trim_end().ends_with('=') || words.peek() == Some(&"=") {
-                let Some(more) = words.next() else { break };
-                option.push_str(more);
+            if word.starts_with('{') {
+                options.set(unbrace(word)?)?;
+                continue;
+            }
+            let mut option = word.to_owned();
+            if !option.contains('=') {
+                option.extend(words.next_if(|more| more.starts_with('=')));
+            }
+            if option.ends_with('=') {
+                // What has a `=` of its own is the next option, and this one's value is empty.
+                let mut ahead = words.clone();
+                let is_value = ahead.next().is_some_and(|more| !more.contains('='))
+                    && !ahead.next().is_some_and(|more| more.starts_with('='));
+                option.extend(words.next_if(|_| is_value));
             }
             options.set(&option)?;
         }
@@ -195,16 +208,21 @@ impl fmt::Display for Endpoint {
 impl Options {
     /// Takes one `name=value`.
     fn set(&mut self, option: &str) -> Result<(), String> {
-        let (name, value) =
-            option.split_once('=').ok_or_else(|| format!("`{option}` is no option: write name=value"))?;
+        let (name, value) = option.split_once('=').ok_or_else(|| {
+            format!("`{option}` is no option: write name=value, or {{ name = value with blanks }}")
+        })?;
         let (name, value) = (name.trim(), value.trim());
         let wrong = |what: String| format!("`{name}={value}`: {what}");
         let seconds = || time::parse(value, Unit::Seconds).map_err(wrong);
+        let a_while = || match seconds()? {
+            time if time < SHORTEST => Err(wrong("too short; write 1s or more".to_owned())),
+            time => Ok(time),
+        };
         let count = || value.parse().map_err(|_| wrong("write a whole number".to_owned()));
         match name {
-            "timeout" => self.timeout = seconds()?,
-            "max_idle" => self.max_idle = seconds()?,
-            "max_ttl" => self.max_ttl = seconds()?,
+            "timeout" => self.timeout = a_while()?,
+            "max_idle" => self.max_idle = a_while()?,
+            "max_ttl" => self.max_ttl = a_while()?,
             "retry_delay" => self.retry_delay = seconds()?,
             "request_limit" => self.request_limit = count()?,
             "try_limit" => self.try_limit = count()?.max(1),

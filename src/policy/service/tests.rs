@@ -40,6 +40,10 @@ fn options_override_the_defaults_of_all_services() {
     };
     assert_eq!(options, wanted);
     assert_eq!(service("inet:localhost:1").options, Options::default());
+    let empty =
+        service("{ inet:localhost:1, policy_context=, timeout=5s default_action =, max_idle = 1m }").options;
+    assert_eq!((&*empty.policy_context, &*empty.default_action), ("", ""));
+    assert_eq!((empty.timeout, empty.max_idle), (Duration::from_secs(5), Duration::from_secs(60)));
 }
 
 #[test]
@@ -53,6 +57,14 @@ fn what_is_wrong_is_named() {
     assert!(wrong("{ inet:localhost:1, timeout=soon }").starts_with("`timeout=soon`: not a time"));
     assert!(wrong("{ inet:localhost:1, try_limit=x }").contains("whole number"));
     assert!(wrong("{ inet:localhost:1, timeout }").contains("write name=value"));
+    assert!(
+        wrong("{ inet:localhost:1, default_action=550 no, timeout=5s }").starts_with("`no` is no option")
+    );
+    for option in ["timeout=0", "max_idle=0s", "max_ttl=1ms"] {
+        let wrong = wrong(&format!("{{ inet:localhost:1, {option} }}"));
+        assert!(wrong.starts_with(&format!("`{option}`: too short")), "{wrong}");
+    }
+    assert_eq!(service("{ inet:localhost:1, retry_delay=0 }").options.retry_delay, Duration::ZERO);
 }
 
 /// Reads requests up to their empty line.
