@@ -35,7 +35,7 @@ pub static VERBS: &[Verb] = &[
     plain("permit_mynetworks", || R::PermitMynetworks, "permits clients in mynetworks"),
     plain("permit_inet_interfaces", || R::PermitInetInterfaces, "permits clients with an address of ours"),
     plain("permit_sasl_authenticated", || R::PermitLoggedIn,
-        "permits nobody here: a client that logs in is handed to the backend before any list is judged"),
+        "permits nobody here: a client logs in at the backend, after the lists have judged it"),
     plain("permit_tls_clientcerts", || R::PermitLoggedIn,
         "permits nobody here: client certificates are the backend's to ask for"),
     plain("permit_tls_all_clientcerts", || R::PermitLoggedIn,
