@@ -397,6 +397,18 @@ fn tls_can_be_required_of_clients_and_of_domains() {
     POSTFIX.mailbox.await_messages("required", 3);
 }
 
+/// The name of 127.0.0.1 is `localhost`, and leads back to it.
+#[test]
+fn names_of_whom_tls_is_required_are_looked_up_only_where_names_are() {
+    for (looked_up, reply) in [("yes", "530 5.7.0 "), ("no", "250 ")] {
+        let config = Mode::Terminate.config().set("tls.required", "'localhost'");
+        let prescreen = config.set("restrictions.peername_lookup", &format!("'{looked_up}'")).start();
+        let mut talk = Talk::greeted(client(1), prescreen.smtp);
+        talk.ask(&format!("MAIL FROM:<{SENDER}>"), reply);
+        talk.ask("QUIT", "221 ");
+    }
+}
+
 /// A new pair is served without a word to the program; a broken one is told of, and the old one goes on.
 #[test]
 fn a_renewed_certificate_is_served_at_once_and_a_broken_one_never() {
