@@ -355,6 +355,10 @@ fn what_would_open_a_hole_is_refused() {
         assert!(found.iter().any(|problem| problem.contains(&format!(": {key} = "))), "{text}: {found:?}");
     };
     refused("backend.identity = \"none\"", "backend.identity");
+    // A proxy of this host brings clients from everywhere.
+    let proxied = "[[listen]]\naddress = \"127.0.0.1:2525\"\nproxy_protocol = \"required\"\n\
+                   trusted = [\"127.0.0.1\"]\n[backend]\nidentity = \"none\"";
+    refused(proxied, "backend.identity");
     let alone = "backend.identity = \"none\"\nrelay.inspect = \"transaction\"";
     refused(&format!("{alone}\ntls.starttls = \"passthrough\""), "tls.starttls");
     refused(&format!("{alone}\nsmtp.auth = \"handoff\""), "smtp.auth");

@@ -7,6 +7,7 @@ mod screening;
 
 use super::Config;
 use super::apply::Origins;
+use super::listen::{Listener, ProxyProtocol};
 use super::problem::{Problem, Warning};
 use crate::dialogue::Auth;
 use crate::handoff::{Address, BackendTls, Identity};
@@ -67,7 +68,8 @@ impl Judge<'_> {
         }
     }
 
-    /// A backend that takes every client for this host must not be reachable from elsewhere through it.
+    /// A backend that takes every client for this host must not be reachable from elsewhere through it. Who stands
+    /// behind a proxy is from elsewhere, wherever the proxy stands.
     fn identity(&mut self) {
         let loopback = |server: &Address| match server {
             Address::Tcp(address) => address.ip().is_loopback(),
@@ -75,7 +77,10 @@ impl Judge<'_> {
             Address::Name { .. } => false,
         };
         let backend = &self.config.backend;
-        let at_home = self.config.listen.iter().all(|listener| listener.address.ip().is_loopback())
+        let own_clients = |listener: &Listener| {
+            listener.address.ip().is_loopback() && listener.proxy_protocol == ProxyProtocol::Off
+        };
+        let at_home = self.config.listen.iter().all(own_clients)
             && backend.servers.iter().all(loopback);
         let is_checked = self.config.relay.inspect == Inspect::Transaction;
         if backend.identity == Identity::None && !at_home && !is_checked {
@@ -83,7 +88,7 @@ impl Judge<'_> {
                 "backend.identity",
                 "with none the backend takes every client for this host, and after the first message nothing stands \
                  between them; write \"proxy-v2\", or relay.inspect = \"transaction\", or listen on loopback \
-                 addresses only",
+                 addresses only, behind no proxy",
             );
         }
         if backend.identity == Identity::None && !at_home {
