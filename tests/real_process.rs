@@ -224,10 +224,11 @@ fn out_of_descriptors_strangers_are_turned_away_and_it_recovers() {
     POSTFIX.mailbox.await_messages("after-the-crowd", 1);
 }
 
-/// Without a metrics listener the healthcheck asks by SMTP, behind a PROXY header as in front of one.
+/// Without a metrics listener the healthcheck asks by SMTP, behind a PROXY header as in front of one; for backends it
+/// asks the admin socket.
 #[test]
 fn the_healthcheck_asks_what_there_is_to_ask() {
-    let mut prescreen = prescreen();
+    let mut prescreen = Config::before(&POSTFIX, &DNS).set("screen.greet_banner", "'wait'").start();
     let file = prescreen.home().join("prescreen.toml");
     let check = |more: &[&str]| {
         let mut arguments = vec!["healthcheck", "--config", file.to_str().unwrap()];
@@ -238,7 +239,13 @@ fn the_healthcheck_asks_what_there_is_to_ask() {
         |ended: &Ended, said: &str| assert!(ended.code == Some(0) && ended.said.contains(said), "{ended:?}");
     healthy(&check(&[]), "alive");
     healthy(&check(&["--ready"]), "ready");
-    healthy(&check(&["--set", "metrics.listen="]), "220");
+    // It is greeted, and no zombie that talks before that.
+    healthy(&check(&["--set", "metrics.listen="]), "220 mx.example.org");
+    prescreen.await_connections(1.0);
+    prescreen.await_log("\"pregreet\":\"passed\"");
+    healthy(&check(&["--ready", "--set", "metrics.listen="]), "ready");
+    let unknown = check(&["--ready", "--set", "metrics.listen=", "--set", "admin.socket="]);
+    assert!(unknown.code == Some(1) && unknown.said.contains("admin.socket"), "{unknown:?}");
     // A server that cannot read its new configuration goes on with the old one, and so is well.
     fs::write(&file, fs::read_to_string(&file).unwrap() + "\n[nonsense]\na = 1\n").unwrap();
     healthy(&check(&[]), "alive");
@@ -249,6 +256,19 @@ fn the_healthcheck_asks_what_there_is_to_ask() {
         let ended = check(asked);
         assert!(ended.code == Some(1) && ended.said.contains("refused"), "{ended:?}");
     }
+    assert_eq!(check(&["--ready", "--set", "metrics.listen="]).code, Some(1));
+}
+
+#[test]
+fn the_healthcheck_knows_without_metrics_that_no_backend_answers() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut prescreen = Config::before_address(nobody, DNS.address).launch();
+    prescreen.await_status("/readyz", 503);
+    let file = prescreen.config_file();
+    let arguments =
+        ["healthcheck", "--ready", "--config", file.to_str().unwrap(), "--set", "metrics.listen="];
+    let ended = command(&arguments);
+    assert!(ended.code == Some(1) && ended.said.contains("no backend answers"), "{ended:?}");
 }
 
 #[test]
@@ -259,6 +279,6 @@ fn the_healthcheck_is_a_proxy_where_one_is_required() {
         .start();
     let file = prescreen.home().join("prescreen.toml");
     let arguments = ["healthcheck", "--config", file.to_str().unwrap(), "--set", "metrics.listen="];
-    let ended = command(&[&arguments[..], &["--ready"]].concat());
+    let ended = command(&arguments);
     assert!(ended.code == Some(0) && ended.said.contains("220 mx.example.org"), "{ended:?}");
 }

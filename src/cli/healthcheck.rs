@@ -3,10 +3,12 @@
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use prescreen::admin::desk::{Call, Request, State};
 use prescreen::config::{Config, Listener, ProxyProtocol};
 use prescreen::proxy_protocol;
 
@@ -15,8 +17,9 @@ use super::configuration::Configuration;
 
 /// Ask the running server of this host whether it is well.
 ///
-/// Asks the address in metrics.listen, or, where that is empty, the first listener by SMTP; a listener that requires
-/// a PROXY header gets one that says LOCAL, and must trust loopback. Ends with 0 if all is well, with 1 if not.
+/// Asks the address in metrics.listen, or, where that is empty, the first listener by SMTP, and waits for its greeting;
+/// a listener that requires a PROXY header gets one that says LOCAL, and must trust loopback. With --ready the admin
+/// socket is asked where metrics.listen is empty. Ends with 0 if all is well, with 1 if not.
 #[derive(Args)]
 pub(super) struct Healthcheck {
     #[command(flatten)]
@@ -37,11 +40,18 @@ pub(super) fn healthcheck(options: &Healthcheck) -> Result<ExitCode, Stopped> {
     let config = options.configuration.glance().map_err(ill)?;
     let path = if options.ready { "/readyz" } else { "/healthz" };
     let (asked, answer) = match (config.metrics.listen, config.listen.first()) {
-        (Some(address), _) => (address, ask_http(address, path)),
-        (None, Some(listener)) => (listener.address, ask_smtp(&config, listener, options.ready)),
+        (Some(address), _) => (nearby(address).to_string(), ask_http(address, path)),
+        // A greeting says nothing of backends.
+        (None, _) if options.ready => match &config.admin.socket {
+            Some(socket) => (socket.display().to_string(), ask_admin(socket)),
+            None => {
+                return Err(ill("only metrics.listen and admin.socket tell of backends; set one of them"));
+            }
+        },
+        (None, Some(listener)) => (nearby(listener.address).to_string(), ask_smtp(&config, listener)),
         (None, None) => return Err(ill("no listener is configured")),
     };
-    let answer = answer.map_err(|error| ill(format_args!("{}: {error}", nearby(asked))))?;
+    let answer = answer.map_err(|error| ill(format_args!("{asked}: {error}")))?;
     println!("{answer}");
     Ok(ExitCode::SUCCESS)
 }
@@ -64,24 +74,30 @@ fn ask_http(address: SocketAddr, path: &str) -> io::Result<String> {
     }
 }
 
-/// Whoever greets is alive, whatever the greeting; whoever greets with 220 takes clients.
-fn ask_smtp(config: &Config, listener: &Listener, ready: bool) -> io::Result<String> {
+fn ask_admin(socket: &Path) -> io::Result<String> {
+    let state: State = Call::to(socket)?.ask(&Request::Status).map_err(io::Error::other)?;
+    state.not_ready.map_or_else(|| Ok("ready".to_owned()), |why| Err(io::Error::other(why)))
+}
+
+/// Whoever greets is alive, whatever the greeting.
+fn ask_smtp(config: &Config, listener: &Listener) -> io::Result<String> {
     let mut stream = connect(listener.address, PATIENCE + config.screen.greet_wait)?;
     if listener.proxy_protocol == ProxyProtocol::Required {
         stream.write_all(&proxy_protocol::write_local())?;
     }
-    let mut greeting = String::new();
-    // Of `220-`, which may come at once, the first line is enough.
-    BufReader::new((&stream).take(LONGEST)).read_line(&mut greeting)?;
-    let _ = stream.write_all(b"QUIT\r\n");
-    let greeting = greeting.trim_end();
-    let digits = greeting.get(..3).unwrap_or_default();
-    match digits.parse::<u16>() {
-        Ok(220) => Ok(greeting.to_owned()),
-        Ok(_) if !ready => Ok(greeting.to_owned()),
-        Ok(_) => Err(io::Error::other(greeting)),
-        Err(_) => Err(io::Error::other("no greeting")),
+    // Behind a line such as `220-` more will come: who does not wait for it talks too early (RFC 5321 §4.3.1).
+    let mut lines = BufReader::new((&stream).take(LONGEST)).lines();
+    let last = loop {
+        match lines.next().transpose()? {
+            Some(line) if line.get(3..4) == Some("-") => {}
+            other => break other.unwrap_or_default(),
+        }
+    };
+    if last.get(..3).is_none_or(|code| code.parse::<u16>().is_err()) {
+        return Err(io::Error::other("no greeting"));
     }
+    let _ = stream.write_all(b"QUIT\r\n");
+    Ok(last)
 }
 
 fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
