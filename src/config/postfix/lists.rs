@@ -161,7 +161,9 @@ impl Translation<'_> {
                 self.table(argument).map_err(|why| self.left_out(verb.name(), argument, &why))?
             }
             Argument::DnsList => self.dns_list(verb.name(), argument)?,
-            Argument::Service => self.service(argument),
+            Argument::Service => {
+                self.service(argument).map_err(|why| self.left_out(verb.name(), argument, &why))?
+            }
             Argument::Seconds => argument.to_owned(),
         };
         Ok(vec![format!("{} {argument}", verb.name())])
@@ -240,17 +242,25 @@ impl Translation<'_> {
         }
     }
 
-    /// A policy service; Postfix's relative socket names begin in its queue directory.
-    fn service(&self, argument: &str) -> String {
+    /// A policy service; Postfix's relative socket names begin in its queue directory. What stands in `private` there
+    /// opens for Postfix's own user alone: asked by anybody else, it would defer every recipient.
+    fn service(&self, argument: &str) -> Result<String, String> {
         let inner = unbrace(argument).unwrap_or(argument);
+        let queue = self.postfix.value("queue_directory");
         let absolute = |word: &str| match word.strip_prefix("unix:") {
-            Some(path) if !path.starts_with('/') => {
-                format!("unix:{}/{path}", self.postfix.value("queue_directory"))
-            }
+            Some(path) if !path.starts_with('/') => format!("unix:{queue}/{path}"),
             _ => word.to_owned(),
         };
         let words: Vec<_> = words(inner).map(absolute).collect();
-        if argument.starts_with('{') { format!("{{ {} }}", words.join(", ")) } else { words.join(" ") }
+        let private = format!("unix:{queue}/private/");
+        if words.iter().any(|word| word.starts_with(&private)) {
+            return Err(format!(
+                "only Postfix may open what is in {queue}/private, and goes on asking it. To have it asked here, too, \
+                 give it a port in master.cf, such as `127.0.0.1:10045 inet n n n - 0 spawn` for `unix … spawn`, and \
+                 write check_policy_service inet:127.0.0.1:10045"
+            ));
+        }
+        Ok(if argument.starts_with('{') { format!("{{ {} }}", words.join(", ")) } else { words.join(" ") })
     }
 }
 
