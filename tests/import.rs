@@ -226,6 +226,29 @@ fn what_the_dialogue_looks_up_moves_over() {
     assert_eq!(smtp.reject_footer_maps, "regexp:{{/^4/ later}}");
 }
 
+/// In aliases(5) a name ends with a colon; read as hash(5) nobody of these would exist.
+#[test]
+fn who_has_an_alias_is_not_unknown() {
+    for table in ["hash:/etc/aliases", "$alias_maps", "proxy:hash:/etc/mail/aliases", "$alias_database"] {
+        let imported = import(&Source::text(format!(
+            "myhostname = mx.example.org\nmynetworks = 127.0.0.0/8\nmydestination = example.org\n\
+             alias_maps = hash:/etc/aliases, lmdb:/etc/mail/aliases\n\
+             local_recipient_maps = inline:{{{{ user = x }}}} {table}\n\
+             smtpd_recipient_restrictions = reject_unlisted_recipient\n",
+        )));
+        assert!(tells(&imported, "is an alias file, which has another form"), "{table}: {}", imported.report);
+        let policy = loaded("aliases", &imported).policy;
+        assert_eq!((policy.recipients.local_recipient_maps.as_str(), policy.recipient.as_str()), ("", ""));
+    }
+}
+
+#[test]
+fn what_check_warns_of_is_told() {
+    let imported =
+        import(&Source::text("myhostname = mx\nmynetworks = 127.0.0.0/8\nmydestination = example.org\n"));
+    assert!(tells(&imported, "What `prescreen check` warns of - prescreen.toml:"), "{}", imported.report);
+}
+
 #[test]
 fn a_class_of_which_nothing_is_left_goes_on_to_exist() {
     let imported = import(&Source::text(

@@ -314,6 +314,28 @@ fn a_broken_table_is_named_by_its_line() {
 }
 
 #[test]
+fn a_doubtful_table_is_named_by_its_key_and_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("aliases"), "root: reject\n").unwrap();
+    for (key, table) in
+        [("recipients.local_recipient_maps", ""), ("restrictions.recipient", "check_recipient_access ")]
+    {
+        let source = Source::Text {
+            name: "p.toml".to_owned(),
+            text: format!("{key} = \"{table}hash:aliases\""),
+            base: folder.path().to_owned(),
+        };
+        let told = match Config::load(&source, &[], []) {
+            Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            Err(problems) => panic!("{problems:?}"),
+        };
+        let of = |warning: &&String| warning.starts_with(&format!("p.toml:1: {key} = "));
+        let told_of = told.iter().find(of).unwrap_or_else(|| panic!("{told:?}"));
+        assert!(told_of.contains("aliases:1: the key is `root:` with its colon"), "{told_of}");
+    }
+}
+
+#[test]
 fn names_of_the_users_choice_come_from_all_sources() {
     let greylist =
         |loaded: Result<(Config, Vec<Warning>), _>| loaded.unwrap().0.policy.classes["greylist"].clone();

@@ -137,6 +137,16 @@ impl<'s> Loader<'s> {
         self.problems.push(Problem { key: key.to_owned(), what: what.into() });
     }
 
+    /// What a table is warned of while `load` loads it, is said of the key that names it.
+    fn about<T>(&mut self, key: &str, load: impl FnOnce(&mut Self) -> T) -> T {
+        let told = self.warnings.len();
+        let loaded = load(self);
+        for warning in self.warnings.iter_mut().skip(told) {
+            *warning = format!("{key}: {warning}");
+        }
+        loaded
+    }
+
     fn load_classes(&mut self) -> Vec<Vec<Entry>> {
         let settings = self.settings;
         let mut classes = Vec::new();
@@ -155,7 +165,7 @@ impl<'s> Loader<'s> {
     }
 
     fn parse(&mut self, key: &str, text: &str, bare: Option<&'static Verb>) -> Vec<Entry> {
-        let entries = match list::parse(text, bare, self) {
+        let entries = match self.about(key, |loader| list::parse(text, bare, loader)) {
             Ok(entries) => entries,
             Err(errors) => {
                 for error in errors {
@@ -190,7 +200,7 @@ impl<'s> Loader<'s> {
         let (owned, base) = (text.to_owned(), self.base.to_owned());
         match Live::new(move || MatchList::load(&owned, &base, parents)) {
             Ok(list) => {
-                self.warnings.extend(list.current().warnings().iter().map(ToString::to_string));
+                self.warnings.extend(list.current().warnings().iter().map(|it| format!("{key}: {it}")));
                 Some(self.keep(Arc::new(list)))
             }
             Err(errors) => {
@@ -265,7 +275,7 @@ impl<'s> Loader<'s> {
     fn tables(&mut self, key: &str, text: &str, kind: Kind) -> Tables {
         let mut tables = Tables::new();
         for spec in words(text) {
-            match self.live(spec, kind) {
+            match self.about(key, |loader| loader.live(spec, kind)) {
                 Ok(table) => tables.push(table),
                 Err(errors) => {
                     for error in errors {

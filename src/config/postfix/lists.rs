@@ -23,6 +23,9 @@ const LISTS: [(&str, List, &str); 7] = [
 /// Tables that are read from the text that they were made of.
 const FILE_TABLES: [&str; 9] = ["hash", "btree", "cdb", "dbm", "lmdb", "sdbm", "texthash", "cidr", "regexp"];
 
+/// Those that postalias(1) makes as postmap(1) does: of a text of another form, `name: value`.
+const INDEXED: [&str; 6] = ["hash", "btree", "cdb", "dbm", "lmdb", "sdbm"];
+
 /// What the surroundings allow.
 #[derive(Clone, Debug)]
 pub(super) struct Knowledge {
@@ -229,6 +232,18 @@ impl Translation<'_> {
             }
             _ => Err(format!("{kind}: tables are Postfix's alone")),
         }
+    }
+
+    /// Whether `spec` is among Postfix's alias files, aliases(5), which we cannot read.
+    pub(super) fn is_alias_file(&self, spec: &str) -> bool {
+        let file = |spec: &str| {
+            let (kind, file) = spec.strip_prefix("proxy:").unwrap_or(spec).split_once(':')?;
+            INDEXED.contains(&kind).then(|| file.to_owned())
+        };
+        let Some(wanted) = file(spec) else { return false };
+        ["alias_maps", "alias_database"].iter().any(|parameter| {
+            words(&self.postfix.value(parameter)).any(|spec| file(spec).as_ref() == Some(&wanted))
+        })
     }
 
     /// A file's name; of a configuration that was copied from elsewhere, the copy's.

@@ -103,18 +103,21 @@ pub fn import(source: &Source) -> Imported {
     let postfix_side = translation.postfix_side(&ports.backend);
     let toml = translation.toml(&source.main_name, &ports);
     let notes = translation.postfix.notes();
-    Imported { report: translation.report.text(objections(&toml), notes), toml, postfix_side }
+    let (problems, warnings) = objections(&toml);
+    Imported { report: translation.report.text(problems, warnings, notes), toml, postfix_side }
 }
 
-/// What `prescreen check` will say.
-fn objections(toml: &str) -> Vec<String> {
+/// What `prescreen check` will say: what must be put right, or else what it warns of.
+fn objections(toml: &str) -> (Vec<String>, Vec<String>) {
     let source = config::Source::Text {
         name: "prescreen.toml".to_owned(),
         text: toml.to_owned(),
         base: PathBuf::new(),
     };
-    let problems = Config::load(&source, &[], []).err().unwrap_or_default();
-    problems.iter().map(ToString::to_string).collect()
+    match Config::load(&source, &[], []) {
+        Ok((_, warnings)) => (Vec::new(), warnings.iter().map(ToString::to_string).collect()),
+        Err(problems) => (problems.iter().map(ToString::to_string).collect(), Vec::new()),
+    }
 }
 
 impl Translation<'_> {

@@ -10,6 +10,7 @@ use super::main_cf::{Service, Setting, Settings, read_main, read_master};
 
 /// Parameters of Postfix 3.x that others refer to, or that mean something to us, with their defaults.
 const DEFAULTS: &[(&str, &str)] = &[
+    ("alias_database", "hash:/etc/aliases"),
     ("alias_maps", "hash:/etc/aliases"),
     ("anvil_rate_time_unit", "60s"),
     ("command_directory", "/usr/sbin"),

@@ -169,11 +169,24 @@ impl Translation<'_> {
         let mut written = Vec::new();
         for (parameter, key, setting) in set {
             let value = self.postfix.value(parameter);
-            let tables: Result<Vec<_>, String> = words(&value).map(|spec| self.table(spec)).collect();
+            let table = |spec: &str| {
+                if self.is_alias_file(spec) {
+                    return Err(format!("{spec} is an alias file, which has another form"));
+                }
+                self.table(spec)
+            };
+            let tables: Result<Vec<_>, String> = words(&value).map(table).collect();
             match tables {
                 Ok(tables) if tables.is_empty() => {}
                 Ok(tables) => written.push((key, list(tables), vec![comment(parameter, &setting)])),
-                Err(_) => return false,
+                Err(why) => {
+                    self.report.attention.push(format!(
+                        "{}: {parameter} cannot be read in full, so nobody is called unknown here and [recipients] \
+                         is left out: {why}. The backend's refusals of unknown users are passed on",
+                        setting.origin
+                    ));
+                    return false;
+                }
             }
         }
         // Aliases alone say who exists only together with the mailboxes.

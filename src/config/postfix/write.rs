@@ -72,14 +72,15 @@ fn listeners(text: &mut String, ports: &Ports) {
 
 impl Report {
     /// The chapters that have something in them.
-    pub(super) fn text(self, objections: Vec<String>, notes: Vec<String>) -> String {
+    pub(super) fn text(self, problems: Vec<String>, warnings: Vec<String>, notes: Vec<String>) -> String {
         let mut text = String::new();
         let missing =
             self.without_counterpart.into_iter().map(|(why, what)| format!("{}: {why}", what.join(", ")));
         let stays = if self.stays.is_empty() { Vec::new() } else { vec![self.stays.join(", ")] };
         let chapters = [
-            ("To be put right before it works; `prescreen check` says", objections),
+            ("To be put right before it works; `prescreen check` says", problems),
             ("Look at these first", self.attention),
+            ("What `prescreen check` warns of", warnings),
             ("DNS lists that are dead, and were left out", self.dead_lists),
             ("Traps, and what is different here", self.traps),
             ("New names", self.renamed),
