@@ -180,6 +180,9 @@ fn listen(listeners: &mut Vec<Listener>, path: &str, raw: &Raw, names: &Names) -
     let Some(rest) = path.strip_prefix("listen.") else {
         let addressed = |item: &Raw| {
             let mut fresh = Listener::default();
+            if matches!(item.form, Form::Entries(_)) {
+                return Ok(fresh);
+            }
             fill(&mut fresh, "address", item, names).map(|()| fresh)
         };
         *listeners = raw.items(Split::Words)?.iter().map(addressed).collect::<Result<_, _>>()?;

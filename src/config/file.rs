@@ -98,8 +98,10 @@ impl<N: Names> Reader<'_, N> {
             let raw = self.raw(value);
             return self.assign(path.to_owned(), raw);
         }
-        let none = Raw { form: Form::List(Vec::new()), ..self.raw(value) };
-        self.assign(path.to_owned(), none);
+        // Each has what is not written in it by default, even if nothing is.
+        let bare = |item: &Spanned<_>| Raw { form: Form::Entries(Vec::new()), ..self.raw(item) };
+        let form = Form::List(items.iter().filter(|item| item.get_ref().is_table()).map(bare).collect());
+        self.assign(path.to_owned(), Raw { form, ..self.raw(value) });
         for (index, item) in items.iter().enumerate() {
             match item.get_ref() {
                 DeValue::Table(table) => self.section(&format!("{path}.{index}"), table),

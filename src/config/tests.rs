@@ -71,6 +71,9 @@ fn listeners_come_as_sections_as_a_list_and_from_outside() {
     let (config, _) = load(sections).unwrap();
     assert_eq!(config.listen.len(), 2);
     assert_eq!(config.listen[1].proxy_protocol, ProxyProtocol::Required);
+    let (config, _) = load("[[listen]]\n[[listen]]\naddress = \"127.0.0.1:2525\"").unwrap();
+    let addresses: Vec<_> = config.listen.iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!(addresses, ["0.0.0.0:25", "127.0.0.1:2525"]);
     let (config, _) = load("listen = [\"127.0.0.1:25\", \"[::1]:25\"]").unwrap();
     assert_eq!(config.listen[1].address.to_string(), "[::1]:25");
     let (config, _) = load_with(sections, &["listen=127.0.0.1:2525"], &[]).unwrap();
