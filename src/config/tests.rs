@@ -413,6 +413,10 @@ fn what_is_hardly_meant_is_warned_about() {
     warned("[dnsbl]\nsites = [\"dnsbl.sorbs.net\"]", "closed on 5 June 2024; remove it");
     warned("[restrictions]\nclient = \"reject_rbl_client relays.ordb.org\"", "restrictions.client");
     warned("[dnsbl]\nsites = [\"bl.example\"]\n[dns]\nservers = [\"8.8.8.8\"]", "resolver of your own");
+    for starttls in ["off", "passthrough"] {
+        let unused = format!("[tls]\nstarttls = \"{starttls}\"\ncertificates = [\"/etc/mx.pem\"]");
+        warned(&unused, "tls.certificates = [\"/etc/mx.pem\"]: has no effect");
+    }
     assert_eq!(warnings(""), [""; 0]);
 }
 

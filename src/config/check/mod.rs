@@ -80,8 +80,7 @@ impl Judge<'_> {
         let own_clients = |listener: &Listener| {
             listener.address.ip().is_loopback() && listener.proxy_protocol == ProxyProtocol::Off
         };
-        let at_home = self.config.listen.iter().all(own_clients)
-            && backend.servers.iter().all(loopback);
+        let at_home = self.config.listen.iter().all(own_clients) && backend.servers.iter().all(loopback);
         let is_checked = self.config.relay.inspect == Inspect::Transaction;
         if backend.identity == Identity::None && !at_home && !is_checked {
             self.refuse(
@@ -122,6 +121,9 @@ impl Judge<'_> {
                 "these clients could never send mail, since STARTTLS is off; write tls.starttls = \"terminate\" or \
                  \"passthrough\"",
             );
+        }
+        if tls.starttls != Starttls::Terminate && !tls.certificates.is_empty() {
+            self.warn("tls.certificates", "has no effect without tls.starttls = \"terminate\"");
         }
         if backend.tls == BackendTls::Off {
             let unused = [
