@@ -204,6 +204,7 @@ fn what_no_key_takes_is_told_and_left_out() {
     for told in ["errors.hard_error_limit = 0 is out of range", "smtp.banner", "dnsbl.sites"] {
         assert!(tells(&imported, told), "{told}: {}", imported.report);
     }
+    assert!(!tells(&imported, "smtpd_hard_error_limit = 0 is taken over"), "{}", imported.report);
     loaded("untaken", &imported);
 }
 
@@ -247,6 +248,48 @@ fn what_check_warns_of_is_told() {
     let imported =
         import(&Source::text("myhostname = mx\nmynetworks = 127.0.0.0/8\nmydestination = example.org\n"));
     assert!(tells(&imported, "What `prescreen check` warns of - prescreen.toml:"), "{}", imported.report);
+}
+
+#[test]
+fn one_parameter_may_be_the_default_of_several_keys() {
+    let imported = import(&Source::text(
+        "myhostname = mx.example.org\nmynetworks = 127.0.0.0/8\nreject_tempfail_action = defer\n\
+         unverified_sender_tempfail_action = defer_if_permit\nx = $reject_tempfail_action\n",
+    ));
+    assert!(imported.toml.contains("unknown_address_tempfail_action = \"defer\""), "{}", imported.toml);
+    assert!(
+        imported.toml.contains("unverified_sender_tempfail_action = \"defer_if_permit\""),
+        "{}",
+        imported.toml
+    );
+    assert!(!tells(&imported, "reject_tempfail_action"), "{}", imported.report);
+    let defaulted = import(&Source::text("unverified_recipient_tempfail_action = $reject_tempfail_action\n"));
+    assert!(
+        defaulted.toml.contains("_recipient_tempfail_action = \"defer_if_permit\""),
+        "{}",
+        defaulted.toml
+    );
+    assert!(!tells(&defaulted, "counts as empty"), "{}", defaulted.report);
+}
+
+#[test]
+fn each_certificate_comes_with_its_key() {
+    let imported =
+        import(&Source::text("smtpd_tls_security_level = may\nsmtpd_tls_chain_files = /k1, /c1, /k2, /c2\n"));
+    assert!(imported.toml.contains("# certificates = [\"/c1 /k1\", \"/c2 /k2\"]"), "{}", imported.toml);
+}
+
+#[test]
+fn exceptions_from_limits_are_read_as_networks_are() {
+    let imported = import(&Source::text(
+        "smtpd_client_event_limit_exceptions = !10.0.0.1, 10.0.0.0/8, mysql:/etc/postfix/friends.cf\n",
+    ));
+    assert!(tells(
+        &imported,
+        "smtpd_client_event_limit_exceptions: mysql:/etc/postfix/friends.cf is left out"
+    ));
+    let exceptions = loaded("exceptions", &imported).client_event_limit_exceptions;
+    assert_eq!(exceptions.as_deref(), Some("!10.0.0.1, 10.0.0.0/8"));
 }
 
 #[test]

@@ -93,6 +93,7 @@ pub fn import(source: &Source) -> Imported {
     translation.backend(&ports);
     translation.screening();
     translation.apply_rules();
+    translation.tempfail_actions();
     translation.exceptions();
     translation.backend_seats();
     let knowledge = translation.domains();

@@ -37,6 +37,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("process_id_directory", "pid"),
     ("process_name", "smtpd"),
     ("queue_directory", "/var/spool/postfix"),
+    ("reject_tempfail_action", "defer_if_permit"),
     ("relay_domains", "${{$compatibility_level} <level {2} ? {$mydestination} : {}}"),
     ("smtpd_banner", "$myhostname ESMTP $mail_name"),
     ("smtpd_client_connection_count_limit", "50"),

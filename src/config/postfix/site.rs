@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::lists::Knowledge;
+use super::main_cf::Setting;
 use super::translation::{Translation, comment, list};
 use crate::config::slot::quoted;
 use crate::table::{network, words};
@@ -62,11 +63,17 @@ impl Translation<'_> {
             let what = format!("mynetworks is not set; mynetworks_style = {style}");
             return self.write("mynetworks", list(["127.0.0.0/8", "::1"]), vec![what]);
         };
-        let mut comments = vec![comment("mynetworks", &setting)];
+        let (items, comments) = self.all_trusted("mynetworks", &setting);
+        self.write("mynetworks", list(items), comments);
+    }
+
+    /// What a list of networks becomes, and what is written above it.
+    fn all_trusted(&mut self, parameter: &str, setting: &Setting) -> (Vec<String>, Vec<String>) {
+        let mut comments = vec![comment(parameter, setting)];
         let mut items = Vec::new();
-        for word in words(&self.postfix.value("mynetworks")) {
+        for word in words(&self.postfix.value(parameter)) {
             let (sign, item) = word.strip_prefix('!').map_or(("", word), |item| ("!", item));
-            match self.trusted(item) {
+            match self.trusted(parameter, item) {
                 Ok(Some(item)) => items.push(format!("{sign}{item}")),
                 Ok(None) => {
                     comments.push(format!("left out: {item} (an IPv4 client is known by its IPv4 address)"));
@@ -75,15 +82,15 @@ impl Translation<'_> {
                     comments.push(format!("left out: {item} ({why})"));
                     self.report
                         .attention
-                        .push(format!("{}: mynetworks: {item} is left out: {why}", setting.origin));
+                        .push(format!("{}: {parameter}: {item} is left out: {why}", setting.origin));
                 }
             }
         }
-        self.write("mynetworks", list(items), comments);
+        (items, comments)
     }
 
-    /// One item of `mynetworks`; nothing where it can never match.
-    fn trusted(&mut self, item: &str) -> Result<Option<String>, String> {
+    /// One item; nothing where it can never match.
+    fn trusted(&mut self, parameter: &str, item: &str) -> Result<Option<String>, String> {
         if item.starts_with('/') {
             return Ok(Some(self.file(item)));
         }
@@ -95,7 +102,7 @@ impl Translation<'_> {
             if net.trunc() != net {
                 let meant = net.trunc();
                 self.report.traps.push(format!(
-                    "mynetworks: {item} is a host in {meant}: Postfix answers 451 to everybody because of it; \
+                    "{parameter}: {item} is a host in {meant}: Postfix answers 451 to everybody because of it; \
                      {meant} is written"
                 ));
                 return Ok(Some(meant.to_string()));
@@ -252,14 +259,8 @@ impl Translation<'_> {
     pub(super) fn exceptions(&mut self) {
         for parameter in ["smtpd_client_event_limit_exceptions", "smtpd_client_connection_limit_exceptions"] {
             let Some(setting) = self.take(parameter) else { continue };
-            let items: Vec<_> = words(&self.postfix.value(parameter))
-                .filter_map(|item| self.trusted(item).ok().flatten())
-                .collect();
-            self.write(
-                "limits.client_event_limit_exceptions",
-                list(items),
-                vec![comment(parameter, &setting)],
-            );
+            let (items, comments) = self.all_trusted(parameter, &setting);
+            self.write("limits.client_event_limit_exceptions", list(items), comments);
         }
     }
 
@@ -295,25 +296,28 @@ impl Translation<'_> {
             self.done.insert(parameter.to_owned());
         }
         let chain_files = self.postfix.value("smtpd_tls_chain_files");
-        let both = match words(&chain_files).collect::<Vec<_>>()[..] {
-            [] => None,
-            // Postfix wants a key in front of its chain.
-            [key, chain] => Some(format!("{chain} {key}")),
-            [both, ..] => Some(both.to_owned()),
-        };
-        let pair = both.or_else(|| {
-            let key = self.postfix.value("smtpd_tls_key_file");
-            (!certificate.is_empty() && certificate != "none").then(|| format!("{certificate} {key}"))
-        });
+        // Postfix wants a key in front of its chain, in one file or in two.
+        let files: Vec<_> = words(&chain_files).collect();
+        let mut pairs: Vec<_> = files
+            .chunks(2)
+            .map(|pair| match pair {
+                [key, chain] => format!("{chain} {key}"),
+                both => both.concat(),
+            })
+            .collect();
+        if pairs.is_empty() && !certificate.is_empty() && certificate != "none" {
+            pairs.push(format!("{certificate} {}", self.postfix.value("smtpd_tls_key_file")));
+        }
+        if pairs.is_empty() {
+            pairs.push("/etc/ssl/certs/mx.pem /etc/ssl/private/mx.key".to_owned());
+        }
         comments.push(
             "TLS ends at the backend, with its certificate; to have the envelope checked inside TLS, too:"
                 .to_owned(),
         );
         comments.push("starttls = \"terminate\"".to_owned());
-        comments.push(match pair {
-            Some(pair) => format!("certificates = [{}]", quoted(&pair)),
-            None => "certificates = [\"/etc/ssl/certs/mx.pem /etc/ssl/private/mx.key\"]".to_owned(),
-        });
+        let pairs: Vec<_> = pairs.iter().map(|pair| quoted(pair)).collect();
+        comments.push(format!("certificates = [{}]", pairs.join(", ")));
         self.write("tls.starttls", quoted("passthrough"), comments);
         if self.postfix.value(parameter) == "encrypt" {
             self.report.missing(

@@ -95,6 +95,17 @@ impl<'a> Translation<'a> {
         }
     }
 
+    /// One parameter that is the default of several: each `…_tempfail_action` that is not set.
+    pub(super) fn tempfail_actions(&mut self) {
+        let Some(setting) = self.take("reject_tempfail_action") else { return };
+        let action = quoted(&self.postfix.value("reject_tempfail_action"));
+        for rule in RULES.iter().filter(|rule| rule.old.ends_with("_tempfail_action")) {
+            if self.postfix.setting(rule.old).is_none() {
+                self.write(rule.new, action.clone(), vec![comment("reject_tempfail_action", &setting)]);
+            }
+        }
+    }
+
     fn apply(&mut self, rule: &Rule, setting: &Setting) -> Result<(), String> {
         let text = self.postfix.value(rule.old);
         let value = match rule.how {

@@ -14,6 +14,8 @@ impl Translation<'_> {
 
     fn error_limits(&mut self) {
         let what = match self.postfix.setting("smtpd_hard_error_limit") {
+            // What is wrong with it has been told.
+            Some(_) if !self.entries.contains_key("errors.hard_error_limit") => return,
             None => "smtpd_hard_error_limit is not set: Postfix gives a client 20 errors (1 under stress), prescreen 1. \
                      The backend's refusals are counted apart: errors.recipient_error_limit"
                 .to_owned(),
