@@ -78,6 +78,13 @@ fn haraka_by_proxy_version_1() {
     proves("Haraka", &mut haraka, at, "proxy-v1", client(113));
 }
 
+#[test]
+fn haraka_by_xclient() {
+    let mut haraka = Mta::haraka_without_proxy();
+    let at = haraka.direct;
+    proves("Haraka", &mut haraka, at, "xclient", client(118));
+}
+
 /// Sendmail knows neither PROXY nor XCLIENT.
 #[test]
 fn sendmail_by_source_address() {

@@ -50,6 +50,14 @@ const STAGE: &str = r#"
     exec "$@"
 "#;
 
+/// What the page on identities has operators write: the block with these words, with ports of the test's own.
+fn recipe(words: &str) -> String {
+    let page = include_str!("../../deploy/docs/identity.md");
+    let block = page.split("```").skip(1).step_by(2).find(|block| block.contains(words)).unwrap();
+    let (_language, text) = block.split_once('\n').unwrap();
+    text.trim_end().replace("10025", "@PROXIED@").replace("[0.0.0.0]:587 ; [::0]:587", "[127.0.0.1]:@DIRECT@")
+}
+
 /// A running mail server. Ends when dropped, or with the test program.
 pub struct Mta {
     name: &'static str,
@@ -72,7 +80,8 @@ impl Mta {
     /// Exim: PROXY of either version.
     pub fn exim() -> Option<Self> {
         let mta = Draft::for_stage("exim")?;
-        mta.file("etc/exim4/exim4.conf", include_str!("mta/exim.conf"));
+        let config = include_str!("mta/exim.conf").replace("@RECIPE@", &recipe("hosts_proxy"));
+        mta.file("etc/exim4/exim4.conf", &config);
         Some(mta.staged(&["/usr/sbin/exim4", "-bdf", "-q1h"]))
     }
 
@@ -88,7 +97,8 @@ impl Mta {
     /// OpenSMTPD: PROXY version 2.
     pub fn opensmtpd() -> Option<Self> {
         let mta = Draft::for_stage("opensmtpd")?;
-        let config = mta.file("config/smtpd.conf", include_str!("mta/opensmtpd.conf"));
+        let config = include_str!("mta/opensmtpd.conf").replace("@RECIPE@", &recipe("proxy-v2\n"));
+        let config = mta.file("config/smtpd.conf", &config);
         Some(mta.staged(&["/usr/sbin/smtpd", "-d", "-f", &config]))
     }
 
@@ -96,18 +106,29 @@ impl Mta {
     pub fn sendmail() -> Option<Self> {
         let mta = Draft::for_stage("sendmail")?;
         mta.file("config/keep.sh", include_str!("mta/keep.sh"));
-        let source = mta.file("config/sendmail.mc", include_str!("mta/sendmail.mc"));
+        let listen = recipe("DAEMON_OPTIONS").replace("@PROXIED@", "@DIRECT@");
+        let source =
+            mta.file("config/sendmail.mc", &include_str!("mta/sendmail.mc").replace("@RECIPE@", &listen));
         let compile_and_run =
             "m4 \"$0\" >\"$0.cf\" && exec /usr/libexec/sendmail/sendmail -C \"$0.cf\" -bD -q1h";
         Some(mta.staged(&["sh", "-c", compile_and_run, &source]))
     }
 
-    /// Haraka: PROXY version 1, and XCLIENT.
+    /// Haraka: PROXY version 1.
     pub fn haraka() -> Self {
+        Self::haraka_with(&recipe("[haproxy]").replace("[haproxy]\n", ""))
+    }
+
+    /// Haraka: XCLIENT, and from nobody PROXY.
+    pub fn haraka_without_proxy() -> Self {
+        Self::haraka_with("hosts[] =")
+    }
+
+    fn haraka_with(hosts: &str) -> Self {
         let mta = Draft::new("haraka");
         let home = tree("haraka").join("node_modules/Haraka");
         let defaults = fs::read_to_string(home.join("config/connection.ini")).unwrap();
-        let connection = defaults.replace("hosts[] =\n", "hosts[] = 127.0.0.1\n");
+        let connection = defaults.replace("hosts[] =\n", &format!("{hosts}\n"));
         mta.file("config/connection.ini", &connection.replace("bytes=26214400", "bytes=104857600"));
         mta.file("config/smtp.ini", "listen=127.0.0.1:@PROXIED@,127.0.0.1:@DIRECT@\nnodes=0\n");
         mta.file("config/me", "backend.example.org\n");
