@@ -110,13 +110,13 @@ pub(super) enum Split {
 /// What is said, without the words of a secret, and without what stands in backquotes and is a part of it.
 fn without_words_of(secret: &str, said: &str) -> String {
     // A shorter word says nothing, and is a part of many others.
-    let mut hidden: Vec<_> = words(secret).filter(|word| word.len() >= 6).collect();
+    let is_telling = |word: &&str| word.len() >= 6;
+    let mut hidden: Vec<_> = words(secret).filter(is_telling).collect();
     hidden.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
     let said = hidden.iter().fold(said.replace(secret, "…"), |said, word| said.replace(word, "…"));
-    let is_quoted = |index: usize| index % 2 == 1;
+    let is_hidden = |at: usize, part: &str| at % 2 == 1 && is_telling(&part) && secret.contains(part);
     let parts = said.split('`').enumerate();
-    let parts = parts.map(|(at, part)| if is_quoted(at) && secret.contains(part) { "…" } else { part });
-    parts.collect::<Vec<_>>().join("`")
+    parts.map(|(at, part)| if is_hidden(at, part) { "…" } else { part }).collect::<Vec<_>>().join("`")
 }
 
 /// A URL that holds a password without it.
