@@ -1,7 +1,7 @@
 #!/bin/sh
 # Routes for backend.identity = "transparent", on the host that prescreen runs on.
 #
-#   transparent.sh up ADDRESS PORT      before prescreen starts
+#   transparent.sh up ADDRESS PORT      before prescreen starts; once more changes nothing
 #   transparent.sh down ADDRESS PORT    when it is gone for good
 #
 # prescreen connects to the backend at ADDRESS:PORT from the client's own address. The backend's answers go to that
@@ -12,7 +12,8 @@
 #   for what leaves port PORT), and this host must have forwarding on for everything else that passes. The answers
 #   come in by a network interface whose reverse path filter must be loose: net.ipv4.conf.INTERFACE.rp_filter=2.
 #
-# prescreen itself needs the capability CAP_NET_ADMIN (systemd: AmbientCapabilities=CAP_NET_ADMIN).
+# prescreen itself needs the capability CAP_NET_ADMIN. Nothing here outlives a reboot: the unit calls it at each start
+# (docs/identity.md has the lines).
 set -eu
 
 TABLE=2525
@@ -29,14 +30,18 @@ case $address in
     *) family=-4 everything=0.0.0.0/0 ;;
 esac
 
+rule() { ip $family rule "$1" from "$address" ipproto tcp sport "$port" lookup $TABLE; }
+# The kernel takes a rule that is there a second time, at another priority.
+stands() { [ -n "$(rule list)" ]; }
+
 case $action in
     up)
         # What the backend says is for this host, whoever it is addressed to.
         ip $family route replace local $everything dev lo table $TABLE
-        ip $family rule add from "$address" ipproto tcp sport "$port" lookup $TABLE
+        stands || rule add
         ;;
     down)
-        ip $family rule del from "$address" ipproto tcp sport "$port" lookup $TABLE
+        while stands; do rule del; done
         ;;
     *) usage ;;
 esac

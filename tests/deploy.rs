@@ -43,16 +43,26 @@ fn succeeds(command: &str, arguments: &[&str]) -> String {
     said.into_owned()
 }
 
-/// `systemd-analyze verify` wants the programs that a unit starts, so ours stands where the unit has it.
+/// `systemd-analyze verify` wants the programs that a unit starts, so ours stands where the unit has it. With what the
+/// documents add to the service.
 #[test]
 fn systemd_takes_the_units_without_a_word() {
     let folder = tempfile::tempdir().unwrap();
+    let routes = root().join("deploy/transparent.sh");
+    let here = |text: &str| {
+        text.replace("/usr/bin/prescreen", PROGRAM)
+            .replace("/usr/share/prescreen/transparent.sh", routes.to_str().unwrap())
+    };
     let mut arguments = vec!["verify".to_owned(), "--man=no".to_owned()];
     for unit in ["prescreen.service", "prescreen.socket"] {
-        let text = read(&format!("deploy/systemd/{unit}")).replace("/usr/bin/prescreen", PROGRAM);
         let file = folder.path().join(unit);
-        fs::write(&file, text).unwrap();
+        fs::write(&file, here(&read(&format!("deploy/systemd/{unit}")))).unwrap();
         arguments.push(file.to_str().unwrap().to_owned());
+    }
+    let additions = folder.path().join("prescreen.service.d");
+    fs::create_dir(&additions).unwrap();
+    for (number, text) in blocks(&read("deploy/docs/identity.md"), "ini").iter().enumerate() {
+        fs::write(additions.join(format!("{number}.conf")), here(text)).unwrap();
     }
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let said = succeeds("systemd-analyze", &arguments);
@@ -88,6 +98,25 @@ fn scripts_are_shell() {
             let Some(shell) = text.lines().next().and_then(|line| line.strip_prefix("#!")) else { continue };
             succeeds(if shell.ends_with("bash") { "bash" } else { "sh" }, &["-n", &file]);
         }
+    }
+}
+
+/// A second `up` adds nothing, so one `down` leaves nothing.
+#[test]
+fn transparent_routes_stand_once() {
+    if !run("unshare", &["-n", "ip", "rule"]).status.success() {
+        println!("skipped: no network namespace to be had (it takes root, unshare and ip)");
+        return;
+    }
+    for (family, address) in [("-4", "127.0.0.1"), ("-6", "::1")] {
+        let script = format!(
+            "ip link set lo up
+            for turn in 1 2; do deploy/transparent.sh up {address} 10025; done
+            ip {family} rule list | grep -c 10025
+            for turn in 1 2; do deploy/transparent.sh down {address} 10025; done
+            ip {family} rule list | grep -c 10025 || true"
+        );
+        assert_eq!(succeeds("unshare", &["-n", "sh", "-ec", &script]), "1\n0\n", "{address}");
     }
 }
 
@@ -217,6 +246,19 @@ fn the_package_takes_in_what_is_there() {
         if !source.starts_with("target/package/") {
             let source = source.rsplit_once("/*").map_or(source, |(folder, _)| folder);
             assert!(root().join(source).exists(), "{source}");
+        }
+    }
+}
+
+/// What the documents say of the package's files.
+#[test]
+fn the_package_has_what_the_documents_name() {
+    let manifest = read("Cargo.toml");
+    for document in files("deploy/docs", ".md") {
+        for rest in read(&document).split("/usr/share/").skip(1) {
+            let name = rest.split(|c: char| c.is_whitespace() || "`)\"".contains(c)).next().unwrap();
+            let is_there = manifest.contains(&format!("\"usr/share/{name}\""));
+            assert!(is_there, "{document}: /usr/share/{name}");
         }
     }
 }

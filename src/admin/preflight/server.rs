@@ -116,7 +116,7 @@ impl Inquiry<'_> {
                 Identity::Transparent => Finding::grave(
                     self.server,
                     "no connection can be made with another source address",
-                    "give prescreen CAP_NET_ADMIN, and see deploy/transparent.sh for the routes",
+                    "give prescreen CAP_NET_ADMIN, and its host the routes of transparent.sh",
                 ),
                 Identity::None if best.is_some() => {
                     Finding::grave(self.server, "wants to be told who the client is", advice)
