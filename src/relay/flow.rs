@@ -79,7 +79,7 @@ pub(super) struct Flow {
     moved: Moved,
     /// Bytes may be inside the sink's stream, such as a TLS record, that only a flush sends.
     unflushed: bool,
-    /// The last read ended in QUIT.
+    /// What was read last ended in QUIT.
     has_quit: bool,
 }
 
@@ -140,12 +140,12 @@ impl Flow {
 
     fn new(early: Vec<u8>, gait: Gait) -> Self {
         Self {
+            has_quit: ends_in_quit(&early),
             hold: Hold::of(early),
             phase: Phase::Open,
             gait,
             moved: Moved::default(),
             unflushed: false,
-            has_quit: false,
         }
     }
 

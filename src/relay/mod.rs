@@ -7,7 +7,8 @@
 //!
 //! An end is passed on exactly: who has finished sending may go on receiving, and the other side is told once it has
 //! every byte. The relay never adds a byte, and looks at no more than the last line: once a client has said QUIT and the
-//! backend has closed, nobody waits for the client to close, too (RFC 5321 §4.1.1.10). Many never do.
+//! backend has closed, nobody waits for the client to close, too (RFC 5321 §4.1.1.10). Many never do. Behind large mail
+//! QUIT may go through a pipe, where nobody sees it; so whoever else is left alone by its backend has half a minute.
 
 mod content;
 mod flow;
@@ -38,6 +39,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::wire::Socket;
 use flow::{Fault, Flow, Leg, Means, Opaque, ROUNDS};
 use pipe::POOL;
+
+/// How long a client may be silent whose backend has closed.
+const ALONE: Duration = Duration::from_secs(30);
 
 /// Relays until both sides have finished, one breaks, neither moves for the idle timeout, or `stop` is ready.
 ///
@@ -122,7 +126,8 @@ where
             polled = stop.poll(cx).map(|()| How::Stopped);
         }
         if polled.is_pending() {
-            polled = poll_idle(cx, alarm, *last, settings.idle_timeout).map(|()| How::Idle);
+            let patience = relay.patience(settings);
+            polled = poll_idle(cx, alarm, *last, patience).map(|()| relay.outwaited());
         }
         polled.map(|ended| Transfer { up, down, ended })
     }
@@ -164,10 +169,24 @@ impl<C: Leg, B: Leg> Relay<C, B> {
         if !(self.down.is_finished() && (self.up.is_finished() || self.up.has_quit())) {
             return Poll::Pending;
         }
-        Poll::Ready(match self.broken {
+        Poll::Ready(self.finished())
+    }
+
+    fn finished(&self) -> How {
+        match self.broken {
             Some((side, error)) => How::Broken { side, error },
             None => How::Finished { first: self.first.unwrap_or(Side::Client) },
-        })
+        }
+    }
+
+    /// How long nothing may move.
+    fn patience(&self, settings: &Settings) -> Duration {
+        if self.down.is_finished() { settings.idle_timeout.min(ALONE) } else { settings.idle_timeout }
+    }
+
+    /// What it is when nothing has moved for so long: a client whose backend has closed has nothing more to hear.
+    fn outwaited(&self) -> How {
+        if self.down.is_finished() { self.finished() } else { How::Idle }
     }
 
     /// `side` can no longer be read: it is gone, and so is the relay. The other side shall not take a reset for an
@@ -200,9 +219,12 @@ impl<C: Leg, B: Leg> Relay<C, B> {
     }
 }
 
-/// Ready when nothing has moved for `timeout`. The alarm is set again only when it goes off, so that a message costs
-/// no timer operation.
+/// Ready when nothing has moved for `timeout`. The alarm is set again only when it goes off, or has become too late, so
+/// that a message costs no timer operation.
 fn poll_idle(cx: &mut Context<'_>, mut alarm: Pin<&mut Sleep>, last: Instant, timeout: Duration) -> Poll<()> {
+    if let Some(due) = last.checked_add(timeout).filter(|due| *due < alarm.deadline()) {
+        alarm.as_mut().reset(due);
+    }
     while alarm.as_mut().poll(cx).is_ready() {
         match last.checked_add(timeout) {
             Some(due) if due <= Instant::now() => return Poll::Ready(()),
@@ -290,6 +312,45 @@ mod tests {
         };
         let (transfer, ()) = tokio::join!(relay, talk);
         assert_eq!(transfer.ended, How::Finished { first: Side::Backend });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quit_may_be_among_the_first_bytes() {
+        let (mut client, near_client) = duplex(256);
+        let (near_backend, mut backend) = duplex(256);
+        let early = Early { to_backend: b"BDAT 4 LAST\r\nhi\r\nQUIT\r\n".to_vec(), to_client: Vec::new() };
+        let settings = Settings::default();
+        let start = Instant::now();
+        let relay = copy(near_client, near_backend, early, &settings, pending());
+        let talk = async {
+            backend.write_all(b"250 Ok\r\n221 Bye\r\n").await.unwrap();
+            backend.shutdown().await.unwrap();
+            let mut heard = String::new();
+            client.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, "250 Ok\r\n221 Bye\r\n");
+        };
+        let (transfer, ()) = tokio::join!(relay, talk);
+        assert_eq!(transfer.ended, How::Finished { first: Side::Backend });
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    /// As one whose QUIT went through a pipe.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_left_alone_by_its_backend_is_not_waited_for_long() {
+        let (mut client, near_client) = duplex(64);
+        let (near_backend, mut backend) = duplex(64);
+        let settings = Settings::default();
+        let start = Instant::now();
+        let relay = copy(near_client, near_backend, Early::default(), &settings, pending());
+        let talk = async {
+            backend.shutdown().await.unwrap();
+            sleep(ALONE / 2).await;
+            client.write_all(b"DATA\r\n").await.unwrap();
+            backend.read_exact(&mut [0; 6]).await.unwrap();
+        };
+        let (transfer, ()) = tokio::join!(relay, talk);
+        assert_eq!(transfer.ended, How::Finished { first: Side::Backend });
+        assert_eq!((start.elapsed(), transfer.up.total()), (ALONE / 2 + ALONE, 6));
     }
 
     #[tokio::test]
