@@ -110,6 +110,17 @@ fn another_program_may_write_records() {
     redis.ask(&["HSET", &name, "v", "1", "client", &friend.to_string(), "pregreet", later, "dnsbl", later]);
     redis.ask(&["EXPIREAT", &name, later]);
     deliver(&prescreen, friend, "by-hand");
+
+    // And an operator takes back what no prescreen has given.
+    let stranger = client(66);
+    let name = format!("prescreen:{stranger}");
+    redis.ask(&["HSET", &name, "v", "1", "client", &stranger.to_string(), "pregreet", later]);
+    let removed = prescreen.ask(&["allowlist", "remove", &stranger.to_string()]);
+    assert_eq!(removed.code, Some(0), "{}", removed.said);
+    eventually_or(
+        || redis.ask(&["HGETALL", &name]),
+        || redis.ask(&["HGET", &name, "revoked"]).trim().parse::<u64>().ok(),
+    );
 }
 
 /// Ends the traffic, also when the test fails.

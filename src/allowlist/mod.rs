@@ -193,8 +193,9 @@ impl Allowlist {
 
     /// Forgets a client: what it has passed no longer counts, nor what its connections are about to earn.
     pub fn remove(&self, key: Key) {
-        if self.forget(key)
-            && let Some(shared) = &self.shared
+        let is_known = self.forget(key);
+        if let Some(shared) = &self.shared
+            && (is_known || shared.may_know(key))
         {
             shared.revoked(key);
         }

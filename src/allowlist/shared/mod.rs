@@ -39,7 +39,7 @@ use writer::Writer;
 /// How long an answer of the server is the truth.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Clients whose answers are remembered to be fresh.
+/// Clients whose answers are remembered to be fresh, and clients without one.
 const FRESH_CLIENTS: u64 = 65_536;
 
 /// The `shared` keys of `[allowlist]`.
@@ -75,6 +75,8 @@ pub(super) struct Shared {
     writer: Writer,
     /// Clients that the server was asked about in the last second.
     asked: Cache<Key, ()>,
+    /// Clients of which it said nothing when they came last: it may know them.
+    unheard: Cache<Key, ()>,
     prefix: Arc<str>,
     timeout: Duration,
     counters: Arc<Counters>,
@@ -101,7 +103,8 @@ impl Shared {
         let link = Link::new(address, settings, Arc::clone(&counters));
         let writer = Writer::new(lifetimes, Arc::clone(&prefix), Arc::clone(&counters));
         let asked = Cache::builder().max_capacity(FRESH_CLIENTS).time_to_live(FRESH).build();
-        Some(Self { link, writer, asked, prefix, timeout: settings.timeout, counters })
+        let unheard = Cache::new(FRESH_CLIENTS);
+        Some(Self { link, writer, asked, unheard, prefix, timeout: settings.timeout, counters })
     }
 
     /// Keeps the connection and tells the server what is new, for ever.
@@ -115,7 +118,10 @@ impl Shared {
         if self.asked.contains_key(&key) || self.writer.is_pending(key) {
             return Answer::Nothing;
         }
-        let Some(mut connection) = self.link.connection() else { return Answer::Nothing };
+        let Some(mut connection) = self.link.connection() else {
+            self.unheard.insert(key, ());
+            return Answer::Nothing;
+        };
         let mut command = redis::cmd("HGETALL");
         command.arg(name(&self.prefix, key));
         let asked = command.query_async::<Value>(&mut connection);
@@ -128,6 +134,10 @@ impl Shared {
         let (outcome, answer) = self.within_limit(Operation::Lookup, asked, understood).await;
         if outcome.is_an_answer() {
             self.asked.insert(key, ());
+        }
+        match outcome {
+            Outcome::Done | Outcome::Missing | Outcome::Foreign => self.unheard.invalidate(&key),
+            Outcome::Timeout | Outcome::Refused | Outcome::Failed => self.unheard.insert(key, ()),
         }
         answer.unwrap_or(Answer::Nothing)
     }
@@ -179,6 +189,11 @@ impl Shared {
     /// Tells the server, soon, what memory then holds of a client that has passed in a connection since `began`.
     pub(super) fn passed(&self, key: Key, began: SystemTime) {
         self.writer.passed(key, began);
+    }
+
+    /// Whether the server may know a client that nobody knows here.
+    pub(super) fn may_know(&self, key: Key) -> bool {
+        self.unheard.contains_key(&key)
     }
 
     /// Tells the server, soon, that a client's passes were revoked.

@@ -235,14 +235,23 @@ async fn what_was_learnt_while_the_server_was_away_is_told_when_it_comes() {
     list.remove(client(&list, 2));
     list.remove(client(&list, 3));
     assert_eq!(list.totals().shared.pending, 2, "a client that nobody knows is not told of");
+    // This one the server may know, and what it knows of that one counts no longer.
+    list.recall(client(&list, 4)).await;
+    list.remove(client(&list, 4));
+    list.store(client(&list, 5), pass());
+    list.remove(client(&list, 5));
+    list.store(client(&list, 5), pass());
     let server = Server::on(TcpListener::bind(address).await.unwrap(), Says::Bytes("$-1\r\n"));
     let told = |words: &[&str]| {
         let said = |command: &Vec<String>| words.iter().all(|word| command.iter().any(|said| said == word));
         server.told.lock().iter().any(said)
     };
-    until("both are told of", || {
+    until("all are told of", || {
         (told(&["HSET", "prescreen:192.0.2.1", "pregreet"]) || told(&["HGET", "prescreen:192.0.2.1"]))
             && told(&["DEL", "prescreen:192.0.2.2"])
+            && told(&["HSET", "prescreen:192.0.2.4", "revoked"])
+            && told(&["DEL", "prescreen:192.0.2.5"])
+            && told(&["HSET", "prescreen:192.0.2.5", "pregreet"])
     })
     .await;
 }

@@ -38,6 +38,8 @@ enum Change {
     Passed(SystemTime),
     /// Its passes were revoked then.
     Revoked(SystemTime),
+    /// Both, in this order: of what the server has nothing counts any longer.
+    PassedAnew { began: SystemTime, revoked: SystemTime },
 }
 
 pub(super) struct Writer {
@@ -131,6 +133,12 @@ impl Writer {
             self.counters.dropped.fetch_add(1, Relaxed);
             return;
         }
+        let change = match (change, pending.get(&key)) {
+            (Change::Passed(began), Some(Change::Revoked(revoked) | Change::PassedAnew { revoked, .. })) => {
+                Change::PassedAnew { began, revoked: *revoked }
+            }
+            (change, _) => change,
+        };
         pending.insert(key, change);
         drop(pending);
         self.news.notify_one();
@@ -158,27 +166,29 @@ impl Writer {
         change: Change,
     ) -> RedisResult<()> {
         let name = name(&self.prefix, key);
-        let (erase, fields, until) = match change {
-            Change::Passed(began) => {
-                let revoked: Value =
-                    redis::cmd("HGET").arg(&name).arg("revoked").query_async(connection).await?;
-                if revoked_at(&revoked).is_some_and(|at| at >= seconds(began)) {
-                    // At another host, while the client was connected here.
-                    memory.forget(key);
-                    return Ok(());
-                }
-                let Some(record) = memory.hot.get(&key) else { return Ok(()) };
-                let revocation = redis::cmd("HDEL").arg(&name).arg("revoked").to_owned();
-                (revocation, entry::passes(key, &record), forgotten_at(&record, &self.lifetimes))
+        let (began, revoked) = match change {
+            Change::Passed(began) => (Some(began), None),
+            Change::Revoked(at) => (None, Some(at)),
+            Change::PassedAnew { began, revoked } => (Some(began), Some(revoked)),
+        };
+        if let Some(began) = began {
+            let revoked: Value = redis::cmd("HGET").arg(&name).arg("revoked").query_async(connection).await?;
+            if revoked_at(&revoked).is_some_and(|at| at >= seconds(began)) {
+                // At another host, while the client was connected here.
+                memory.forget(key);
+                return Ok(());
             }
-            Change::Revoked(at) => {
-                let everything = redis::cmd("DEL").arg(&name).to_owned();
-                (
-                    everything,
-                    entry::revocation(key, seconds(at)),
-                    revocation_forgotten_at(at, &self.lifetimes),
-                )
+        }
+        let erase = match revoked {
+            None => redis::cmd("HDEL").arg(&name).arg("revoked").to_owned(),
+            Some(_) => redis::cmd("DEL").arg(&name).to_owned(),
+        };
+        let (fields, until) = match (began.and_then(|_| memory.hot.get(&key)), revoked) {
+            (Some(record), _) => (entry::passes(key, &record), forgotten_at(&record, &self.lifetimes)),
+            (None, Some(at)) => {
+                (entry::revocation(key, seconds(at)), revocation_forgotten_at(at, &self.lifetimes))
             }
+            (None, None) => return Ok(()),
         };
         redis::pipe()
             .atomic()
