@@ -77,7 +77,9 @@ impl Server {
                 Wish::Read(source, answer) => {
                     let read = Arc::clone(&read);
                     // Nobody here waits for what is only looked at.
-                    tokio::task::spawn_blocking(move || answer.send(read(Some(source))));
+                    tokio::task::spawn_blocking(move || {
+                        let _ = answer.send(read(Some(source)));
+                    });
                 }
                 Wish::Upgrade(answer) => {
                     tracing::info!(%program, "starting a successor");
