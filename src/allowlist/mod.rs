@@ -321,13 +321,17 @@ impl Allowlist {
     /// Forgets a client here alone; says whether it was known, or may have been.
     fn forget(&self, key: Key) -> bool {
         self.presences.revoke(key);
-        let is_known = self.hot.remove(&key).is_some();
         // Most who fail were never remembered, and cost no write. But a file that could not be read yet may know
-        // more than memory does.
-        let may_be = is_known || !matches!(self.store.load().state(), StoreState::Up | StoreState::Off);
+        // more than memory does. Asked first: once it is up, memory has it all.
+        let is_unread = !matches!(self.store.load().state(), StoreState::Up | StoreState::Off);
+        let may_be = self.hot.remove(&key).is_some() || is_unread;
         if may_be {
             self.counters.removed.fetch_add(1, Ordering::Relaxed);
             self.store.load().changed(key);
+        }
+        if is_unread {
+            // It may have been read between the two, too late to hear of this.
+            self.hot.remove(&key);
         }
         may_be
     }

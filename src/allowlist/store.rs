@@ -135,6 +135,10 @@ impl Store {
     /// and learnt so far goes on.
     pub(super) fn succeeded(&self, path: PathBuf, memory: Memory, lifetimes: Lifetimes, pace: Pace) -> Self {
         let health = Arc::clone(&self.health);
+        if health.state() == StoreState::Off {
+            // Until it has been read, which may take longer than the start waits for it.
+            health.set(StoreState::Ill);
+        }
         let (queue, inbox) = sync_channel(QUEUE);
         let (ready, is_ready) = sync_channel(1);
         let mirror = Mirror {
@@ -170,7 +174,8 @@ impl Store {
         match queue.try_send(Message::Changed(key)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => self.health.lose(),
-            // Closed: a successor has the file, and learns of this client by itself.
+            // Closed: a successor has the file. It tests this client itself; one that is revoked here keeps its passes
+            // there until it fails there, too.
             Err(TrySendError::Disconnected(_)) => {}
         }
     }
@@ -278,19 +283,31 @@ impl Mirror {
 
     fn load(&mut self, mut rows: Vec<(Key, Record)>) {
         let now = SystemTime::now();
+        // What changed while the file could not be read is newer, above all a revoked pass.
+        self.listen(Instant::now());
+        let longest = self.lifetimes.longest_ttl();
+        let clamped = |row: &Record| row.clamped(now, longest);
+        let mut cut = Vec::new();
         // Where there is no room for all, those with the longest to live come in last and stay.
         rows.sort_unstable_by_key(|(_, record)| record.last_expiry());
-        for (key, row) in rows {
-            let record = row.clamped(now, self.lifetimes.longest_ttl());
-            // What changed while the file could not be read is newer, above all a revoked pass.
-            if record.keep_for(now, self.lifetimes.retention()).is_zero() || self.dirty.contains(&key) {
+        for (key, row) in &rows {
+            let record = clamped(row);
+            if record.keep_for(now, self.lifetimes.retention()).is_zero() || self.dirty.contains(key) {
                 continue;
             }
-            self.memory.passes.entry(key).or_insert(record);
-            if record != row {
-                self.dirty.insert(key);
+            self.memory.passes.entry(*key).or_insert(record);
+            if record != *row {
+                cut.push(*key);
             }
         }
+        // And what changed meanwhile: who has no more than the file knew has lost that.
+        self.listen(Instant::now());
+        for (key, row) in rows.iter().filter(|(key, _)| self.dirty.contains(key)) {
+            if self.memory.passes.get(key) == Some(clamped(row)) {
+                self.memory.passes.remove(key);
+            }
+        }
+        self.dirty.extend(cut);
         self.memory.passes.run_pending_tasks();
     }
 

@@ -229,6 +229,44 @@ fn a_locked_file_is_waited_for_and_revoked_passes_stay_revoked() {
 }
 
 #[test]
+fn a_pass_that_is_revoked_while_the_file_is_being_read_stays_revoked() {
+    let list = Allowlist::detached(&Settings::default());
+    let (queue, inbox) = sync_channel(QUEUE);
+    let health = Arc::<Health>::default();
+    health.set(StoreState::Ill);
+    let mut mirror = Mirror {
+        path: PathBuf::new(),
+        memory: Memory { passes: list.hot.clone(), orders: Arc::clone(&list.orders) },
+        lifetimes: list.lifetimes.clone(),
+        pace: QUICK,
+        inbox,
+        health: Arc::clone(&health),
+        dirty: HashSet::new(),
+        told: StoreState::Off,
+        closing: false,
+        done: None,
+    };
+    list.store.store(Arc::new(Store { queue: Some(queue), health, thread_patience: Duration::ZERO }));
+    list.remove(client(&list, 1));
+    let mut record = Record::default();
+    record.pass(Test::Pregreet, SystemTime::now(), Duration::from_secs(86_400));
+    mirror.load(vec![(client(&list, 1), record), (client(&list, 2), record)]);
+    assert!(!knows(&list, 1) && knows(&list, 2));
+}
+
+#[test]
+fn a_file_that_is_being_read_may_know_anybody() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("allow.redb");
+    let marker = fs::File::create(folder.path().join("allow.redb.opening")).unwrap();
+    marker.lock().unwrap();
+    let settings = Settings { path: Some(path), ..Settings::default() };
+    let list = Allowlist::open_paced(&settings, Pace { thread_patience: Duration::ZERO, ..QUICK });
+    list.remove(client(&list, 1));
+    assert_eq!(list.totals().removed, 1);
+}
+
+#[test]
 fn a_folder_that_appears_later_heals_the_store() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("not-yet/allow.redb");
