@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::LazyLock;
@@ -164,6 +165,13 @@ fn allow_and_deny_come_first_and_outlive_a_restart() {
     said(&prescreen, &["deny", "127.0.0.43", "--remove"]);
     assert!(refused(&prescreen, &["deny", "127.0.0.43", "--remove"]).contains("nothing was said of it"));
     passes(&prescreen, 43);
+
+    // With a file that cannot be written, whoever gives an order hears that it may not.
+    let stopped = prescreen.stop("TERM");
+    fs::remove_file(stopped.store()).unwrap();
+    fs::create_dir(stopped.store()).unwrap();
+    let prescreen = stopped.start();
+    assert!(said(&prescreen, &["deny", "127.0.0.43"]).contains("in memory alone"));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The file on disk: redb behind a guard.
 //!
-//! The content can be won back by testing clients again, so a file that cannot be read is not repaired but set
-//! aside, as `*.corrupt-<unix time>`, and an empty one takes its place. redb reports most damage as an error, some
-//! of it as a panic, and could abort on more. Errors and panics are caught here. For the rest there is a marker file
-//! beside it while it is being opened: two starts in a row that did not live to remove the marker are taken as the
-//! file's fault, one alone is not, because a process may be killed at any time.
+//! Passes can be won back by testing clients again, so a file that cannot be read is not repaired but set aside,
+//! as `*.corrupt-<unix time>`, and an empty one takes its place. What operators have ordered is lost with it where
+//! memory does not have it yet, and the log says so: an order made up by damage would be worse. redb reports most
+//! damage as an error, some of it as a panic, and could abort on more. Errors and panics are caught here. For the
+//! rest there is a marker file beside it while it is being opened: two starts in a row that did not live to remove
+//! the marker are taken as the file's fault, one alone is not, because a process may be killed at any time.
 
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
@@ -58,7 +59,8 @@ impl Disk {
         };
         let Err(Trouble::Damaged(why)) = first else { return first };
         let aside = set_aside(path)?;
-        tracing::warn!(?path, ?aside, why, "allowlist file damaged; set aside, starting empty");
+        let lost = "what is not in memory is lost, orders to allow or deny clients too";
+        tracing::warn!(?path, ?aside, why, "allowlist file damaged; set aside, starting empty: {lost}");
         caught(|| Self::open_unguarded(path))
     }
 

@@ -43,8 +43,15 @@ pub(super) fn give(options: &Orders, order: Order) -> Result<ExitCode, Stopped> 
 
 /// Says where something lives only as long as the server.
 pub(super) fn told(filed: Filed) {
-    if filed == Filed::Memory {
-        eprintln!("prescreen: until the server ends: it has no allowlist.path to write this to");
+    match filed {
+        Filed::File => {}
+        Filed::Memory => {
+            eprintln!("prescreen: until the server ends: it has no allowlist.path to write this to");
+        }
+        Filed::Later => eprintln!(
+            "prescreen: in memory alone, until the allowlist's file can be written (prescreen status); lost if the \
+             server ends before"
+        ),
     }
 }
 

@@ -117,7 +117,8 @@ impl House {
     fn filed(&self) -> Filed {
         match self.allowlist.totals().store {
             StoreState::Off => Filed::Memory,
-            _ => Filed::File,
+            StoreState::Up => Filed::File,
+            StoreState::Locked | StoreState::Ill | StoreState::Closed => Filed::Later,
         }
     }
 

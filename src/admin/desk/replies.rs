@@ -181,4 +181,6 @@ pub enum Filed {
     File,
     /// There is no such file.
     Memory,
+    /// It is written there once that can be, if the server lives to see it.
+    Later,
 }
