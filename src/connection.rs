@@ -364,7 +364,7 @@ impl<'a> Visit<'a> {
         if !self.site.backends.wants_names() {
             return None;
         }
-        Some(Box::pin(self.site.policy.names(names, self.client())).await)
+        Some(self.site.policy.names(names, self.client()).await)
     }
 
     /// Whether every transaction is looked at, not only the first.

@@ -26,7 +26,7 @@ impl Visit<'_> {
     async fn encryption(&self, names: &ClientNames) -> Encryption {
         let (list, client) = (self.site.tls_required.current(), self.client());
         let name = match list.has_names() {
-            true => Box::pin(self.site.policy.names(names, client)).await.name.as_deref(),
+            true => self.site.policy.names(names, client).await.name.as_deref(),
             false => None,
         };
         match list.matches_client(name, client) {

@@ -151,12 +151,12 @@ impl Policy {
     }
 
     /// The names of `client`, asked of DNS at most once for each `names`, and never with `peername_lookup = no`.
-    pub async fn names<'n>(&self, names: &'n ClientNames, client: IpAddr) -> &'n Names {
-        if self.settings.peername_lookup {
-            names.of(client, &self.resolver).await
-        } else {
-            names.none().await
-        }
+    pub fn names<'n>(
+        &self,
+        names: &'n ClientNames,
+        client: IpAddr,
+    ) -> impl Future<Output = &'n Names> + Send {
+        names.of(client, self.settings.peername_lookup.then_some(&self.resolver))
     }
 
     /// Tables and lists that follow their files, to be refreshed off the network path.

@@ -51,18 +51,17 @@ impl ClientNames {
         self.0.get()
     }
 
-    /// The names of `address`, looked up the first time.
-    pub(super) async fn of(&self, address: IpAddr, resolver: &Resolver) -> &Names {
+    /// The names of `address`, looked up the first time; none without anybody to ask (`peername_lookup = no`).
+    pub(super) async fn of(&self, address: IpAddr, resolver: Option<&Resolver>) -> &Names {
+        let look_up = async || match resolver {
+            Some(resolver) => look_up(address.to_canonical(), resolver).await,
+            None => Names::unknown(NameStatus::Permanent),
+        };
         match self.found() {
             Some(names) => names,
             // Boxed: who has them already need not make room for two lookups.
-            None => Box::pin(self.0.get_or_init(|| look_up(address.to_canonical(), resolver))).await,
+            None => Box::pin(self.0.get_or_init(look_up)).await,
         }
-    }
-
-    /// That there are no names, without asking (`peername_lookup = no`).
-    pub(super) async fn none(&self) -> &Names {
-        self.0.get_or_init(|| async { Names::unknown(NameStatus::Permanent) }).await
     }
 }
 
@@ -128,7 +127,7 @@ mod tests {
         let resolver = Resolver::from_zone(Zone::parse(zone).unwrap());
         let cell = ClientNames::default();
         assert_eq!(cell.found(), None);
-        let names = cell.of(address.parse().unwrap(), &resolver).await.clone();
+        let names = cell.of(address.parse().unwrap(), Some(&resolver)).await.clone();
         assert_eq!(cell.found(), Some(&names));
         (names.name().to_owned(), names.reverse().to_owned(), names.status, names.reverse_status)
     }

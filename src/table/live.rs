@@ -123,6 +123,7 @@ impl<T: fmt::Debug> fmt::Debug for Live<T> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     use super::*;
     use crate::table::{MatchList, ParentDomains};
@@ -177,6 +178,30 @@ mod tests {
         assert_eq!(live.refresh(), Refreshed::Replaced(vec![outer.clone(), inner.clone()]));
         assert!(has("192.0.2.1") && !has("10.0.0.1"));
         assert_eq!(live.refresh(), Refreshed::Unchanged);
+    }
+
+    #[test]
+    fn what_failed_for_want_of_something_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access");
+        fs::write(&path, "a OK\n").unwrap();
+        let (base, wants) = (folder.path().to_owned(), Arc::new(AtomicBool::new(false)));
+        let load = {
+            let wants = Arc::clone(&wants);
+            move || match wants.load(Relaxed) {
+                true => Err(vec![LoadError::spec("access", "too many open files")]),
+                false => Table::load("texthash:access", &base),
+            }
+        };
+        let live = Live::new(load).unwrap();
+
+        fs::write(&path, "a REJECT\n").unwrap();
+        wants.store(true, Relaxed);
+        assert!(matches!(live.refresh(), Refreshed::Kept(_)));
+        assert_eq!(live.refresh(), Refreshed::Unchanged, "told once");
+        wants.store(false, Relaxed);
+        assert_eq!(live.refresh(), Refreshed::Replaced(vec![path]));
+        assert_eq!(value(&live, "a").as_deref(), Some("REJECT"));
     }
 
     #[test]
