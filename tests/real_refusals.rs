@@ -7,6 +7,7 @@ mod support;
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 
+use prescreen::dns::{Responder, Zone};
 use support::dns::{Dns, LIST};
 use support::postfix::Postfix;
 use support::prescreen::{Config, Prescreen, command};
@@ -284,6 +285,18 @@ fn the_test_entry_of_the_block_list_is_listed_like_any_other() {
     talk.say("RCPT TO:<listed@example.org>");
     let why = format!("550 5.7.1 Service unavailable; client [{}] blocked using {LIST}", client(2));
     fails("dnsbl", &why, &prescreen, talk, client(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_list_of_the_world_refuses_nobody_before_it_is_found_out() {
+    let world = "*.bl.example.net A 127.0.0.2\n1.0.0.127.bl.example.net A 127.0.0.2\n\
+                 1.0.0.127.bl.example.net A DELAY 2000\nexample.com A 192.0.2.1";
+    let resolver = Responder::bind(([127, 0, 0, 1], 0).into(), Zone::parse(world).unwrap()).await.unwrap();
+    let prescreen = Config::before_address(POSTFIX.proxied, resolver.address())
+        .set("dnsbl.sites", "['bl.example.net']")
+        .start();
+    let mut talk = Talk::greeted(client(3), prescreen.smtp);
+    assert_eq!(talk.envelope(SENDER, "untested@example.org").code, 250, "{}", talk.record());
 }
 
 #[test]

@@ -17,7 +17,6 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::action::Action;
-use super::health::Health;
 use super::list::{Listing, list_query};
 use super::lists::Lists;
 use super::score::{Heard, Limits, Score, Tally};
@@ -228,7 +227,7 @@ impl Dnsbl {
             self.alarm.notify_one();
         }
         // A list that is dead may list the world, and says so before the check-up can say what it is.
-        if watch.health() == Health::Untested && !matches!(answer, Answer::Temporary(_)) {
+        if watch.health().is_untested() && !matches!(answer, Answer::Temporary(_)) {
             // Boxed: that is so only for a moment after the start.
             let tested = Box::pin(timeout_at(start + FIRST_CHECKUP, watch.tested()));
             if tested.await.is_err() {

@@ -55,8 +55,8 @@ impl fmt::Display for Ailment {
 /// A list's state of health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
-    /// No check-up has ended yet: what it says is heard when one has.
-    Untested,
+    /// No check-up has found anything yet: what it says is heard when one has. `unclear` ones brought nothing.
+    Untested { unclear: u8 },
     /// It counts. `unclear` check-ups in a row brought nothing.
     Working { unclear: u8 },
     /// It weighs nothing. `good` check-ups in a row were good.
@@ -82,13 +82,15 @@ impl Health {
     pub(super) fn after(self, checkup: Checkup) -> (Self, Option<Change>) {
         let suspended = |because| (Self::Suspended { because, good: 0 }, Some(Change::Suspended(because)));
         match (self, checkup) {
-            (Self::Untested, checkup) => Self::default().after(checkup),
-            (Self::Working { .. }, Checkup::Good) => (Self::default(), None),
-            (Self::Working { .. }, Checkup::Bad(ailment)) => suspended(ailment),
-            (Self::Working { unclear }, Checkup::Unclear(trouble)) => match unclear + 1 {
-                UNCLEAR_TO_SUSPEND => suspended(Ailment::Silent(trouble)),
-                unclear => (Self::Working { unclear }, None),
-            },
+            (Self::Untested { .. } | Self::Working { .. }, Checkup::Good) => (Self::default(), None),
+            (Self::Untested { .. } | Self::Working { .. }, Checkup::Bad(ailment)) => suspended(ailment),
+            (Self::Untested { unclear } | Self::Working { unclear }, Checkup::Unclear(trouble)) => {
+                match (self, unclear + 1) {
+                    (_, UNCLEAR_TO_SUSPEND) => suspended(Ailment::Silent(trouble)),
+                    (Self::Untested { .. }, unclear) => (Self::Untested { unclear }, None),
+                    (_, unclear) => (Self::Working { unclear }, None),
+                }
+            }
             (Self::Suspended { because, good }, Checkup::Good) => match good + 1 {
                 GOOD_TO_RESUME => (Self::default(), Some(Change::Resumed)),
                 good => (Self::Suspended { because, good }, None),
@@ -103,9 +105,14 @@ impl Health {
     /// Why the list is suspended, if it is.
     pub(super) fn ailment(self) -> Option<Ailment> {
         match self {
-            Self::Untested | Self::Working { .. } => None,
+            Self::Untested { .. } | Self::Working { .. } => None,
             Self::Suspended { because, .. } => Some(because),
         }
+    }
+
+    /// Whether its answers wait for a check-up.
+    pub(super) fn is_untested(self) -> bool {
+        matches!(self, Self::Untested { .. })
     }
 
     /// Whether its answers count now.
@@ -147,6 +154,16 @@ mod tests {
             let (health, changes) = after(&[BAD, Good, Good, setback, Good, Good, Good]);
             assert_eq!((health, changes.last()), (Health::default(), Some(&Change::Resumed)));
         }
+    }
+
+    #[test]
+    fn who_begins_untested_stays_so_until_something_is_found() {
+        let untested = Health::Untested { unclear: 0 };
+        assert_eq!(untested.after(Checkup::Good), (Health::default(), None));
+        assert!(untested.after(BAD).0.ailment().is_some());
+        let (twice, _) = untested.after(UNCLEAR).0.after(UNCLEAR);
+        assert!(twice.is_untested() && twice.in_doubt());
+        assert!(twice.after(UNCLEAR).0.ailment().is_some(), "but not for ever");
     }
 
     #[test]

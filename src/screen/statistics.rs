@@ -92,13 +92,13 @@ impl Watch {
 
     /// Whoever asks has it tested, and hears it when that is [done](Self::tested).
     pub(super) fn test_first(&self) {
-        self.health.send_replace(Health::Untested);
+        self.health.send_replace(Health::Untested { unclear: 0 });
     }
 
-    /// Waits for the first check-up, whatever that finds.
+    /// Waits for the first check-up that finds anything.
     pub(super) async fn tested(&self) {
         // Who sends is `self`, and still there.
-        let _ = self.health.subscribe().wait_for(|health| *health != Health::Untested).await;
+        let _ = self.health.subscribe().wait_for(|health| !health.is_untested()).await;
     }
 
     pub(super) fn check_up(&self, checkup: Checkup) -> Option<Change> {
