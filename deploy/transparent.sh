@@ -30,7 +30,8 @@ case $address in
     *) family=-4 everything=0.0.0.0/0 ;;
 esac
 
-rule() { ip $family rule "$1" from "$address" ipproto tcp sport "$port" lookup $TABLE; }
+# TCP by its number: a small Debian has no /etc/protocols to look its name up in.
+rule() { ip $family rule "$1" from "$address" ipproto 6 sport "$port" lookup $TABLE; }
 # The kernel takes a rule that is there a second time, at another priority.
 stands() { [ -n "$(rule list)" ]; }
 
