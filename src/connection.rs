@@ -148,7 +148,7 @@ enum Guest {
 struct Ended(Outcome);
 
 impl Ended {
-    /// Who hangs up behind `messages` that were delivered has merely left out QUIT.
+    /// Mail went to a backend where `messages` were delivered, however the client leaves.
     fn behind(self, messages: u64) -> Self {
         match self.0 {
             Outcome::HungUp if messages > 0 => Self(Outcome::Relayed),
@@ -236,6 +236,7 @@ impl<'a> Visit<'a> {
         match verdict {
             // The server takes it for this host, so nothing may get there that was not looked at.
             Verdict::Forward(passed) if self.inspects() && !self.site.backends.know_clients() => {
+                self.report.permitted();
                 let permitted = self.site.screen.permitted(passed);
                 Box::pin(self.converse(permitted, presence, place))
             }

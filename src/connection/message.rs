@@ -24,7 +24,7 @@ impl Visit<'_> {
         match handoff.begin(released).await {
             Ok(Begun::Go(None)) => {}
             Ok(Begun::Go(Some(reply))) => self.say(&[reply], None, Then::Listen).await?,
-            Ok(Begun::Refused(reply)) => return Ok(session.continued(reply)),
+            Ok(Begun::Refused(reply)) => return Ok(session.continued(command, reply)),
             Err(_) => return Ok(session.undeliverable(command)),
         }
         let backend = handoff.backend().ok_or(Ended(Outcome::Unavailable))?;
@@ -51,7 +51,7 @@ impl Visit<'_> {
     ) -> Result<Step, Ended> {
         let reply = handoff.end(command, self.site.relay.idle_timeout).await;
         let reply = reply.map_err(|_| Ended(Outcome::Unavailable))?;
-        Ok(if command.is_last() { session.delivered(reply) } else { session.continued(reply) })
+        Ok(if command.is_last() { session.delivered(reply) } else { session.continued(command, reply) })
     }
 
     /// The backend has spoken before the end. Its refusal is passed on; nothing else makes sense there.

@@ -15,19 +15,24 @@ impl Session {
     pub fn delivered(&mut self, reply: Reply) -> Step {
         self.transaction = None;
         if reply.is_positive() {
+            self.commands = 0;
             self.errors.forgive();
         }
-        self.continued(reply)
+        self.content_answered(reply)
     }
 
     /// The backend has answered a chunk that is not the last, or refused DATA: the transaction goes on. A message may
-    /// come in any number of chunks (RFC 3030 §2), so that each one taken brings it nearer.
-    pub fn continued(&mut self, reply: Reply) -> Step {
-        if reply.is_positive() {
+    /// come in any number of chunks (RFC 3030 §2), so that each one taken brings it nearer, if there is anything in it.
+    pub fn continued(&mut self, command: ContentCommand, reply: Reply) -> Step {
+        if reply.is_positive() && !matches!(command, ContentCommand::Bdat { size: 0, .. }) {
             self.commands = 0;
-            return self.pass_on(reply, None);
         }
-        self.pass_on(reply, Some(Class::Recipient))
+        self.content_answered(reply)
+    }
+
+    fn content_answered(&mut self, reply: Reply) -> Step {
+        let class = (!reply.is_positive()).then_some(Class::Recipient);
+        self.pass_on(reply, class)
     }
 
     /// No backend would take the message; its transaction is lost. A chunk stands behind BDAT already, and cannot be

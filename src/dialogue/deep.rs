@@ -7,7 +7,7 @@ use crate::allowlist::Test;
 use crate::screen::{Action, Consequence, Failure};
 use crate::smtp::command::Verb;
 use crate::smtp::excerpt::{MASK, excerpt};
-use crate::smtp::line::{Ending, Line};
+use crate::smtp::line::{Ending, Line, first_word};
 
 use super::finding::Finding;
 use super::session::{Offered, Session};
@@ -153,14 +153,6 @@ impl Session {
             }
         }
     }
-}
-
-/// The first word of a line and what stands behind it.
-pub(super) fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
-    let line = line.trim_ascii_start();
-    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
-    let (word, rest) = line.split_at_checked(end).unwrap_or((line, &[]));
-    (word, rest.trim_ascii_start())
 }
 
 /// Whether a line is no SMTP at all: a header field, another protocol, or bytes that are no text.

@@ -65,14 +65,15 @@ impl Session {
                     merge(&mut transaction.effects, effects);
                 }
                 self.commands = 0;
+                self.put_off = 0;
                 self.pass_on(reply, None)
             }
             400..600 => {
                 let fault = if reply.is_transient() { Fault::Nobody } else { Fault::Backend };
-                self.not_accepted(fault);
+                let class = self.not_accepted(fault);
                 let envelope = self.envelope(Verb::Rcpt.as_str(), None, Some(&rcpt));
                 self.findings.push(Finding::BackendReject { envelope, reply: reply.clone() });
-                self.pass_on(reply, fault.class())
+                self.pass_on(reply, class)
             }
             // 354 to RCPT makes no sense, and a client that believed it would send its message to nobody.
             _ => self.not_asked(&rcpt),
@@ -85,10 +86,11 @@ impl Session {
     }
 
     fn not_asked(&mut self, rcpt: &Rcpt) -> Step {
-        self.not_accepted(Fault::Nobody);
+        let class = self.not_accepted(Fault::Nobody);
         let envelope = self.envelope(Verb::Rcpt.as_str(), None, Some(rcpt));
         self.findings.push(Finding::Unavailable { envelope });
-        self.say(Reply::new(451, "4.3.0 Service temporarily unavailable"))
+        let reply = self.dress(Reply::new(451, "4.3.0 Service temporarily unavailable"));
+        self.pass_on(reply, class)
     }
 
     /// The command takes effect.
@@ -133,7 +135,6 @@ impl Session {
     fn refused(&mut self, command: &Awaited, reply: Reply, cause: Cause) -> Step {
         let envelope = self.envelope_of(command);
         let fault = fault(&reply, &cause);
-        let class = fault.class();
         let by = RefusedBy::Restriction(cause);
         match command {
             Awaited::Connect => self.refuse_connection(envelope, reply, by),
@@ -142,24 +143,28 @@ impl Session {
                 self.close(vec![reply])
             }
             Awaited::Rcpt(_) => {
-                self.not_accepted(fault);
+                let class = self.not_accepted(fault);
                 self.refuse(envelope, reply, by, class)
             }
-            _ => self.refuse(envelope, reply, by, class),
+            _ => self.refuse(envelope, reply, by, fault.class()),
         }
     }
 
-    /// A recipient is refused, or put off: for the limits the latter is as good as one that was accepted.
-    fn not_accepted(&mut self, fault: Fault) {
+    /// A recipient is refused, or put off: for the limits the latter is as good as one that was accepted. More of them
+    /// than a message may have, and none accepted in between, is no message any more: the rest are errors, as
+    /// recipients that the backend refuses.
+    fn not_accepted(&mut self, fault: Fault) -> Option<Class> {
         self.blame(fault);
         if fault != Fault::Nobody {
             self.commands = self.commands.saturating_sub(1);
-            return;
+            return fault.class();
         }
         self.commands = 0;
+        self.put_off += 1;
         if let Some(transaction) = &mut self.transaction {
             transaction.put_off += 1;
         }
+        (self.put_off > self.settings.recipient_limit).then_some(Class::Recipient)
     }
 
     /// With `delay_reject = no` the refusal takes the greeting's place. Behind the teaser `220-` it cannot, since

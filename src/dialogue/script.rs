@@ -456,7 +456,7 @@ impl Stagehand {
             (Some("(down)"), Some(checked)) => self.session.unavailable(checked),
             (Some(answer), Some(checked)) => self.session.answered(checked, reply(answer)),
             (Some(answer), None) => match std::mem::replace(&mut self.place, Place::Dialogue) {
-                Place::Relay(command) if !command.is_last() => self.session.continued(reply(answer)),
+                Place::Relay(command) if !command.is_last() => self.session.continued(command, reply(answer)),
                 _ => self.session.delivered(reply(answer)),
             },
         };

@@ -10,11 +10,11 @@ use crate::screen::Screened;
 use crate::smtp::address::PathSyntax;
 use crate::smtp::command::{Command, Verb};
 use crate::smtp::envelope::{Helo, Mail, Protocol, Rcpt};
-use crate::smtp::line::Line;
+use crate::smtp::line::{Line, first_word};
 use crate::smtp::reply::Reply;
 
 use super::commands;
-use super::deep::{self, DeepTests};
+use super::deep::DeepTests;
 use super::errors::{Class, Errors};
 use super::finding::{After, Finding, RefusedBy};
 use super::settings::{Offer, Settings};
@@ -52,6 +52,8 @@ pub struct Session {
     /// Commands since a recipient was last accepted or put off, or part of a message taken, without those RCPTs that
     /// another limit counts.
     pub(super) commands: u32,
+    /// Recipients that were put off since one was last accepted.
+    pub(super) put_off: usize,
     pub(super) helo: Option<Arc<Helo>>,
     pub(super) protocol: Protocol,
     pub(super) pipelining: Offered,
@@ -134,6 +136,7 @@ impl Session {
             after: After::Connect,
             confides: false,
             commands: 0,
+            put_off: 0,
             helo: None,
             protocol: Protocol::Smtp,
             pipelining: Offered::No,
@@ -170,7 +173,7 @@ impl Session {
 
     /// Takes one line. `waiting` is what the buffer holds behind it.
     pub fn line(&mut self, line: &Line, waiting: Waiting<'_>) -> Step {
-        let (word, _) = deep::first_word(&line.text);
+        let (word, _) = first_word(&line.text);
         let verb = std::str::from_utf8(word).ok().and_then(Verb::of);
         self.at_hand = None;
         self.confides = verb.map_or(self.confides, |verb| verb == Verb::Auth);

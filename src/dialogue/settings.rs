@@ -69,7 +69,8 @@ pub struct ErrorSettings {
     pub error_sleep_time: Duration,
     /// HELO, EHLO, RSET, NOOP, VRFY and ETRN that are free; each one more is an error. Default: 100.
     pub junk_command_limit: u32,
-    /// Recipients that the backend refuses for good, or that do not exist; so many end the session. Default: 20.
+    /// Recipients that the backend refuses for good, or that do not exist, senders and messages that it refuses; so many
+    /// end the session, as do recipients put off beyond `recipient_limit` with none accepted. Default: 20.
     pub recipient_error_limit: u32,
 }
 

@@ -131,7 +131,8 @@ impl Metrics {
         self.hour.lock().note(self.minute(), outcome);
         self.durations[report.stage() as usize].record(duration);
         // Whoever is permitted for good may come as often as it likes, and without a header a proxy stands for itself.
-        if !matches!(outcome, Outcome::Forwarded | Outcome::BadProxyHeader | Outcome::Busy(_)) {
+        let nobody = matches!(outcome, Outcome::Forwarded | Outcome::BadProxyHeader | Outcome::Busy(_));
+        if !nobody && !report.is_permitted() {
             self.busiest.note(report.ends().client.ip().to_canonical());
         }
         for (test, result) in report.tests() {

@@ -57,6 +57,8 @@ pub struct Report {
     findings: Vec<(Duration, Finding)>,
     untold: u32,
     tests: [Option<TestResult>; Test::ALL.len()],
+    /// Whether the access list permits the client, and the dialogue is held all the same.
+    is_permitted: bool,
     /// Whether DNS lists were asked.
     is_scored: bool,
     /// What came of it, where that is more than that nobody lists the client.
@@ -116,6 +118,7 @@ impl Report {
             findings: Vec::new(),
             untold: 0,
             tests: [None; Test::ALL.len()],
+            is_permitted: false,
             is_scored: false,
             score: None,
             waited: None,
@@ -133,6 +136,16 @@ impl Report {
     /// happened in it.
     pub fn listen(&mut self) {
         self.heard = Some(Box::default());
+    }
+
+    /// The access list permits the client for good, which is talked to all the same.
+    pub fn permitted(&mut self) {
+        self.is_permitted = true;
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_permitted(&self) -> bool {
+        self.is_permitted
     }
 
     /// The allowlist knew this of the client when it came.

@@ -19,6 +19,7 @@ impl Report {
             live,
             findings,
             untold: _,
+            is_permitted: _,
             tests: _,
             is_scored: _,
             score,

@@ -59,7 +59,7 @@ pub(super) enum Health {
     Untested { unclear: u8 },
     /// It counts. `unclear` check-ups in a row brought nothing.
     Working { unclear: u8 },
-    /// It weighs nothing. `good` check-ups in a row were good.
+    /// It says nothing, for or against anybody. `good` check-ups in a row were good.
     Suspended { because: Ailment, good: u8 },
 }
 
@@ -82,6 +82,8 @@ impl Health {
     pub(super) fn after(self, checkup: Checkup) -> (Self, Option<Change>) {
         let suspended = |because| (Self::Suspended { because, good: 0 }, Some(Change::Suspended(because)));
         match (self, checkup) {
+            // We had no time to ask, which is no fault of the list's.
+            (health, Checkup::Unclear(Trouble::Busy)) => (health, None),
             (Self::Untested { .. } | Self::Working { .. }, Checkup::Good) => (Self::default(), None),
             (Self::Untested { .. } | Self::Working { .. }, Checkup::Bad(ailment)) => suspended(ailment),
             (Self::Untested { unclear } | Self::Working { unclear }, Checkup::Unclear(trouble)) => {
@@ -164,6 +166,14 @@ mod tests {
         let (twice, _) = untested.after(UNCLEAR).0.after(UNCLEAR);
         assert!(twice.is_untested() && twice.in_doubt());
         assert!(twice.after(UNCLEAR).0.ailment().is_some(), "but not for ever");
+    }
+
+    #[test]
+    fn what_we_have_no_time_to_ask_says_nothing_of_a_list() {
+        let busy = Checkup::Unclear(Trouble::Busy);
+        for health in [Health::Untested { unclear: 2 }, Health::Working { unclear: 2 }] {
+            assert_eq!(health.after(busy), (health, None));
+        }
     }
 
     #[test]

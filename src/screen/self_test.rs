@@ -67,7 +67,12 @@ fn tell(list: &str, change: Change) {
     match change {
         Change::Suspended(ailment) => {
             let because = ailment.to_string();
-            tracing::warn!(list, because, "DNS list suspended: it weighs nothing until it passes its tests");
+            tracing::warn!(
+                list,
+                because,
+                "DNS list suspended until it passes its tests: it holds nothing against anybody, and whom it might have \
+                 outweighed the others for is not refused"
+            );
         }
         Change::Resumed => tracing::info!(list, "DNS list passes its tests again"),
     }

@@ -13,7 +13,8 @@ use crate::smtp::reply::Reply;
 /// Whoever is refused, or has failed, also loses what the allowlist holds of it.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Permanently permitted: the backend greets, every byte is forwarded.
+    /// Permanently permitted: the backend greets, every byte is forwarded; but for a backend that is not told of clients,
+    /// which is to get no byte that was not looked at.
     Forward(Passed),
     /// Talk on: passed so far, or `enforce` and the refusal comes at RCPT.
     Converse(Screened),

@@ -99,7 +99,7 @@ pub(super) fn explainer(config: &Config, live: &Front) -> Result<Explainer, Vec<
     } else {
         resolver(config).map_err(|fault| vec![fault])?
     };
-    let screen = screen(config, resolver.clone());
+    let screen = screen(config, resolver.clone()).map(Screen::testing_first);
     let policy = policy(config, resolver);
     // Nothing is done with it, but a reload would refuse what is wrong with it.
     let tls = tls(config, None);

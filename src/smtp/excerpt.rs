@@ -1,6 +1,7 @@
 //! What may be told of what a client has sent: its first octets, without passwords.
 
 use super::command::Verb;
+use super::line::first_word;
 
 /// How much of it: postscreen's 100 octets.
 pub const EXCERPT: usize = 100;
@@ -22,22 +23,18 @@ pub fn excerpt(sent: &[u8]) -> Vec<u8> {
 fn secret_at(sent: &[u8]) -> usize {
     let mut rest = sent;
     while !rest.is_empty() {
-        let (word, behind) = first_word(rest);
+        let end = rest.iter().position(|octet| matches!(octet, b'\r' | b'\n')).unwrap_or(rest.len());
+        let (line, behind) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        let (word, arguments) = first_word(line);
         if word.eq_ignore_ascii_case(Verb::Auth.as_str().as_bytes()) {
-            let (_mechanism, secret) = first_word(behind);
-            return sent.len() - secret.trim_ascii_start().len();
+            return match first_word(arguments) {
+                (_mechanism, []) => sent.len() - behind.trim_ascii_start().len(),
+                (_mechanism, secret) => sent.len() - behind.len() - secret.len(),
+            };
         }
-        let line = rest.iter().position(|octet| matches!(octet, b'\r' | b'\n'));
-        rest = line.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
+        rest = behind.get(1..).unwrap_or_default();
     }
     sent.len()
-}
-
-/// The first word, and what stands behind it.
-fn first_word(text: &[u8]) -> (&[u8], &[u8]) {
-    let text = text.trim_ascii_start();
-    let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
-    text.split_at_checked(end).unwrap_or((text, &[]))
 }
 
 #[cfg(test)]
@@ -56,6 +53,7 @@ mod tests {
             ("AUTH LOGIN\r\ndXNlcg==\r\ncGFzcw==\r\n", "AUTH LOGIN\r\n***"),
             ("EHLO x\r\nAUTH PLAIN\r\nAGEAYg==\r\nMAIL FROM:<a@b>\r\n", "EHLO x\r\nAUTH PLAIN\r\n***"),
             ("EHLO x\nAUTH PLAIN AGEAYg==\n", "EHLO x\nAUTH PLAIN ***"),
+            ("AUTH\r\nc2VjcmV0\r\n", "AUTH\r\n***"),
         ] {
             assert_eq!(told(sent), expected, "{sent:?}");
         }

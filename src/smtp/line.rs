@@ -187,6 +187,14 @@ pub fn fuzz_lines(data: &[u8]) {
     assert_eq!(pieces.as_slice(), whole.as_slice());
 }
 
+/// The first word of a line and what stands behind it.
+pub fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii_start();
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    let (word, rest) = line.split_at_checked(end).unwrap_or((line, &[]));
+    (word, rest.trim_ascii_start())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

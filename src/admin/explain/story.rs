@@ -120,7 +120,9 @@ impl Explainer {
             Opinion::Clear => "not listed".to_owned(),
             Opinion::Trusted => "vouched for: it skips all other tests".to_owned(),
             Opinion::Unknown => {
-                "nothing is held against it, and it is asked about again next time".to_owned()
+                let because =
+                    if total >= threshold { "a list that is silent might outweigh that: " } else { "" };
+                format!("{because}nothing is held against it, and it is asked about again next time")
             }
         };
         format!("score {total}, threshold {threshold}: {comes_to}")
@@ -143,7 +145,7 @@ fn consequence(action: Action) -> &'static str {
 /// What one list said.
 fn said(list: &ListStatistics, reply: Option<&Reply>, score: &Score) -> String {
     if let Some(ailment) = list.suspended {
-        return format!("suspended, weighs nothing: {ailment}");
+        return format!("suspended, says nothing: {ailment}");
     }
     match reply.map(|reply| &reply.answer) {
         None => "not asked".to_owned(),

@@ -34,7 +34,7 @@ use super::{Allowlist, Lifetimes};
 use entry::Entry;
 use link::Link;
 use totals::Counters;
-use writer::Writer;
+use writer::{PENDING, Writer};
 
 /// How long an answer of the server is the truth.
 const FRESH: Duration = Duration::from_secs(1);
@@ -191,9 +191,10 @@ impl Shared {
         self.writer.passed(key, began);
     }
 
-    /// Whether the server may know a client that nobody knows here.
+    /// Whether the server may know a client that nobody knows here. Most of these are zombies that nobody knows anywhere:
+    /// while the server is away, they leave half of the room to those that are known.
     pub(super) fn may_know(&self, key: Key) -> bool {
-        self.unheard.contains_key(&key)
+        self.unheard.contains_key(&key) && self.writer.pending() < PENDING / 2
     }
 
     /// Tells the server, soon, that a client's passes were revoked.

@@ -23,7 +23,7 @@ use crate::allowlist::record::{Key, seconds};
 use crate::allowlist::{Allowlist, Lifetimes};
 
 /// Clients that may wait to be told of.
-const PENDING: usize = 65_536;
+pub(super) const PENDING: usize = 65_536;
 
 /// Before a change is tried again that the server would not take.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -101,10 +101,14 @@ impl Translation<'_> {
             }
             if net.trunc() != net {
                 let meant = net.trunc();
-                self.report.traps.push(format!(
-                    "{parameter}: {item} is a host in {meant}: Postfix answers 451 to everybody because of it; \
-                     {meant} is written"
-                ));
+                // smtpd makes nothing of it where it only looks for exceptions from its rates.
+                let effect = match parameter {
+                    "smtpd_client_event_limit_exceptions" => "",
+                    _ => ": Postfix answers 451 to everybody because of it",
+                };
+                self.report
+                    .traps
+                    .push(format!("{parameter}: {item} is a host in {meant}{effect}; {meant} is written"));
                 return Ok(Some(meant.to_string()));
             }
         }

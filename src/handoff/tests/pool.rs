@@ -108,7 +108,10 @@ async fn a_server_that_has_moved_is_found_again() {
     let open = || backends.open(Proof::Passed(&proof), ends(), None, id());
     assert_eq!(open().await.unwrap_err().trouble, Trouble::Refused);
     dns.serve(zone("127.0.0.1"));
-    while open().await.is_err() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let found = async {
+        while open().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("it is found at its new address");
 }
