@@ -99,6 +99,8 @@ pub(crate) fn prescreen(which: Ours, duty: Duty, backend: &str, resolver: Socket
 pub(crate) enum Haproxy {
     /// `option splice-auto`, the default advice.
     Auto,
+    /// The same with a log line for each connection, as prescreen writes one and as an operator wants it.
+    Logging,
     /// Always splices, through pipes of 1 MiB.
     Forced,
     /// Its idiom against early talkers: waits, and drops who speaks.
@@ -110,6 +112,11 @@ pub(crate) fn haproxy(name: &str, mode: Haproxy, backend: SocketAddr) -> Contend
     let at = free_address();
     let (global, options, listen) = match mode {
         Haproxy::Auto => ("", "option splice-auto", String::new()),
+        Haproxy::Logging => (
+            "log stdout format iso local0",
+            "option splice-auto\n    log global\n    option tcplog",
+            String::new(),
+        ),
         Haproxy::Forced => (
             "tune.pipesize 1048576\n    maxpipes 64",
             "option splice-request\n    option splice-response",

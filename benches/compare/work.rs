@@ -133,6 +133,7 @@ impl World {
             ours(Other, &tcp),
             ours(This("prescreen, unix socket"), &unix),
             rivals::haproxy("HAProxy", Haproxy::Auto, proxied),
+            rivals::haproxy("HAProxy, logging", Haproxy::Logging, proxied),
             rivals::nginx("nginx stream", proxied),
             rivals::direct(mta.postfix.direct),
         ]
@@ -170,6 +171,7 @@ impl World {
             self.prescreen(This("prescreen"), Duty::Screen { greet_wait: 1 }),
             self.prescreen(Other, Duty::Screen { greet_wait: 1 }),
             rivals::haproxy("HAProxy", Haproxy::Auto, backend),
+            rivals::haproxy("HAProxy, logging", Haproxy::Logging, backend),
             rivals::nginx("nginx stream", backend),
             rivals::direct(self.sink.plain),
         ];
